@@ -1,0 +1,77 @@
+"""unrollviz: see, step through and take apart backpropagation through time.
+
+    import unrollviz as uz
+    net = uz.Network.init("elman", inputs=4, hidden=3, outputs=4, seed=0)
+    run = uz.unroll(net, xs, targets)
+    for path in run.paths("L4", "W"):
+        print(path.nodes, path.norm, path.share)
+
+Names are loaded when first used, so that importing the package stays instant.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unrollviz.api import Run, unroll
+    from unrollviz.check import Report
+    from unrollviz.errors import TooManyPaths, UnrollvizError
+    from unrollviz.flow import Flow
+    from unrollviz.network import Network
+    from unrollviz.paths import Path, PathSet
+    from unrollviz.samples import article, first_names, spell, sunspots
+    from unrollviz.tui.app import debug
+    from unrollviz.unroll import Unrolled
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Flow": "flow",
+    "Network": "network",
+    "Path": "paths",
+    "PathSet": "paths",
+    "Report": "check",
+    "Run": "api",
+    "TooManyPaths": "errors",
+    "Unrolled": "unroll",
+    "UnrollvizError": "errors",
+    "article": "samples",
+    "debug": "tui.app",
+    "first_names": "samples",
+    "spell": "samples",
+    "sunspots": "samples",
+    "unroll": "api",
+}
+
+__all__ = [
+    "Flow",
+    "Network",
+    "Path",
+    "PathSet",
+    "Report",
+    "Run",
+    "TooManyPaths",
+    "Unrolled",
+    "UnrollvizError",
+    "__version__",
+    "article",
+    "debug",
+    "first_names",
+    "spell",
+    "sunspots",
+    "unroll",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'unrollviz' has no attribute '{name}'")
+    value = getattr(import_module(f"unrollviz.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,154 @@
+"""Proof: path sum, reverse sweep, forward mode and central differences, each against the others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from unrollviz.arrays import Array
+from unrollviz.flow import flow, gradient
+from unrollviz.graph import Graph, level_of_detail, names_of
+from unrollviz.ops import OPS
+from unrollviz.paths import PathSet
+from unrollviz.sweep import FOLDS, push_forward
+from unrollviz.unroll import Unrolled, unroll
+
+BOUNDS: dict[str, float] = {
+    "paths_vs_reverse": 1e-13,
+    "forward_vs_reverse": 1e-13,
+    "finite_difference": 1e-6,
+}
+"""Largest difference allowed. The first two relative to S = Σ‖term‖ (rounding grows with the terms, not with their
+sum); the central difference, itself good to about 1e-9, relative to the largest entry of the gradient."""
+
+ENUMERATED = 100_000
+"""Past this many paths the path sum is formed by temporal components, which add up some of them exactly."""
+_DIRECTIONS = 64
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One parameter's gradient by every method.
+
+    Attributes:
+        paths: exact number of paths; `enumerated` tells whether each was walked on its own.
+        errors: method -> relative difference from the reverse sweep, by the measure of BOUNDS.
+        directions: along how many directions the derivative was also taken by finite differences; `kinks` of them
+            were left out because they cross a kink of the activation.
+    """
+
+    param: str
+    paths: int
+    enumerated: bool
+    errors: dict[str, float]
+    directions: int
+    kinks: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """The comparisons for every parameter, the worst error of each method, and whether all keep their bounds."""
+
+    comparisons: tuple[Comparison, ...]
+
+    @property
+    def worst(self) -> dict[str, float]:
+        """Method -> the largest relative error over the parameters."""
+        return {method: max(c.errors[method] for c in self.comparisons) for method in BOUNDS}
+
+    @property
+    def ok(self) -> bool:
+        """True where every method keeps its bound."""
+        return all(error <= BOUNDS[method] for method, error in self.worst.items())
+
+
+def check(
+    unrolled: Unrolled,
+    params: Sequence[str] | None = None,
+    progress: Callable[[str], None] = lambda param: None,
+) -> Report:
+    """Compare the gradient of every parameter (or of `params`) by independent methods. See `Report`."""
+    graph = unrolled.graph
+    level = level_of_detail(graph, "state")
+    comparisons = []
+    for param in params or names_of(graph, "parameter"):
+        progress(param)
+        comparisons.append(_compare(unrolled, level, param))
+    return Report(tuple(comparisons))
+
+
+def _compare(unrolled: Unrolled, level: Graph, param: str) -> Comparison:
+    losses = names_of(unrolled.graph, "loss")
+    reverse = gradient(unrolled.graph, losses, param)
+    paths = PathSet(level, losses, param)
+    enumerated = paths.count <= ENUMERATED
+    if enumerated:
+        path_sum, scale = paths.sum(), paths.norm_sum
+    else:
+        temporal = flow(level, losses, param, FOLDS["temporal"], "temporal")
+        lags = flow(level, losses, param, FOLDS["lag"], "lag")
+        path_sum, scale = lags.terms.sum(axis=0), math.fsum(temporal.norms)
+    forward, reverse_along = _forward(unrolled.graph, param, reverse)
+    difference, kinks, directions = _finite_difference(unrolled, param, reverse)
+    errors = {
+        "paths_vs_reverse": relative(path_sum - reverse, scale),
+        "forward_vs_reverse": relative(forward - reverse_along, scale),
+        "finite_difference": difference,
+    }
+    return Comparison(param, paths.count, enumerated, errors, directions, kinks)
+
+
+def relative(difference: Array, scale: float) -> float:
+    """Largest absolute entry of `difference` over `scale`; 0 where both are 0."""
+    largest = float(np.abs(difference).max(initial=0.0))
+    return largest / scale if scale > 0 else (0.0 if largest == 0 else math.inf)
+
+
+def _directions(shape: tuple[int, ...]) -> Array:
+    """Every unit direction of a small parameter, else random ones: (directions, *shape), each of norm 1."""
+    size = math.prod(shape)
+    if size <= _DIRECTIONS:
+        return np.eye(size).reshape(size, *shape)
+    random = np.random.default_rng(0).standard_normal((_DIRECTIONS, size))
+    return (random / np.linalg.norm(random, axis=1, keepdims=True)).reshape(_DIRECTIONS, *shape)
+
+
+def _forward(graph: Graph, param: str, reverse: Array) -> tuple[Array, Array]:
+    """Derivatives along some directions, by forward mode and by the reverse sweep's gradient."""
+    directions = _directions(reverse.shape)
+    with np.errstate(all="ignore"):
+        losses = set(names_of(graph, "loss"))
+        total = np.sum([at for node, at in push_forward(graph, param, directions) if node in losses], axis=0)
+    return total, np.tensordot(directions, reverse, axes=reverse.ndim)
+
+
+def _finite_difference(unrolled: Unrolled, param: str, reverse: Array) -> tuple[float, int, int]:
+    """(worst relative error, directions left out, directions tried) of central differences of the loss.
+
+    Step h = ε^(1/3): rounding ε/h and truncation h² are then alike. Where an op has kinks, a direction whose two
+    one-sided differences disagree is left out: there is no derivative to compare with.
+    """
+    network, value = unrolled.network, unrolled.network.params[param]
+    h = np.finfo(np.float64).eps ** (1 / 3) * max(1.0, float(np.abs(value).max()))
+    smooth = all(OPS[op].smooth for _, op in unrolled.graph.nodes(data="op") if op is not None)
+    directions = _directions(reverse.shape)
+    if unrolled.steps > 100:  # a forward pass apiece: a few random directions suffice
+        directions = directions[:4]
+    scale = max(float(np.abs(reverse).max()), 1e-6 * max(1.0, abs(unrolled.loss)))
+    worst, kinks = 0.0, 0
+    for direction in directions:
+
+        def loss_at(step: float, direction: Array = direction) -> float:
+            moved = network.replace(**{param: value + step * direction})
+            return unroll(moved, unrolled.inputs, unrolled.targets, initial=unrolled.initial).loss
+
+        ahead, behind, here = loss_at(h), loss_at(-h), unrolled.loss
+        if not smooth and abs((ahead - here) - (here - behind)) > 1e-3 * h * scale:
+            kinks += 1
+            continue
+        slope = (ahead - behind) / (2 * h)
+        worst = max(worst, float(abs(slope - (direction * reverse).sum()) / scale))
+    return worst, kinks, len(directions)

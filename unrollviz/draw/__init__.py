@@ -1,0 +1,1 @@
+"""Pictures: the layout and the style that every back end shares, and the back ends."""

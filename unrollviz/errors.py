@@ -1,0 +1,84 @@
+"""Every error unrollviz raises on purpose: each says what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UnrollvizError(Exception):
+    """Root of the tree; the command line prints its message on one line and exits with 2."""
+
+
+class ShapeError(UnrollvizError):
+    """An array has the wrong shape, type or range for the place it was given."""
+
+
+class NonFinite(UnrollvizError):
+    """A value or a cotangent is NaN or infinite.
+
+    Attributes:
+        node: name of the first node, in the order of computation, that holds such a value.
+        time: its time step, or None for a parameter.
+    """
+
+    def __init__(self, what: str, node: str, time: int | None, advice: str) -> None:
+        where = f" at step {time}" if time is not None else ""
+        super().__init__(f"{what} at node {node}{where} is not finite; {advice}")
+        self.node = node
+        self.time = time
+
+
+class UnknownName(UnrollvizError):
+    """A name that is none of the valid choices; the message offers the nearest one.
+
+    Attributes:
+        name: what was asked for.
+        nearest: the most similar valid name, or None.
+    """
+
+    def __init__(self, kind: str, name: str, choices: Iterable[str]) -> None:
+        valid = list(choices)
+        nearest = nearest_name(name, valid)
+        shown = ", ".join(valid[:12]) + (", …" if len(valid) > 12 else "")
+        hint = f"did you mean {nearest}? " if nearest else ""
+        super().__init__(f"unknown {kind} '{name}'; {hint}choose one of {shown}")
+        self.name = name
+        self.nearest = nearest
+
+
+class TooManyPaths(UnrollvizError):
+    """More paths than may be listed one by one; raised before a single path is walked.
+
+    Attributes:
+        count: the exact number of paths.
+    """
+
+    def __init__(self, count: int, limit: int, advice: str) -> None:
+        super().__init__(f"{count:,} paths are more than the limit of {limit:,}; {advice}")
+        self.count = count
+
+
+class BadFile(UnrollvizError):
+    """A file that cannot be read, written or understood: `path: reason`."""
+
+    def __init__(self, path: object, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+
+
+class DrawingFailed(UnrollvizError):
+    """Graphviz did not produce the picture it was asked for."""
+
+
+class MissingExtra(UnrollvizError):
+    """An optional part was asked for that is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs an optional part; install it with: pip install 'unrollviz[{extra}]'")
+
+
+def nearest_name(name: str, choices: Iterable[str]) -> str | None:
+    """The valid name most like `name` (letter case ignored), or None when none is close."""
+    by_lower = {choice.lower(): choice for choice in choices}
+    found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    return by_lower[found[0]] if found else None

@@ -1,0 +1,260 @@
+"""The traced computation as an `nx.MultiDiGraph`: nodes, edges, formulas and levels of detail.
+
+Nodes are named strings, inserted in the order of computation, which is therefore a topological order.
+Edges run in the direction of computation; the edge key is the argument position, so that the two edges
+of x ⊙ x stay two.
+
+Node attributes: `op` (a name in OPS, or None for a leaf), `role` (see ROLES), `time` (step, None for a
+parameter), `layer` (counted from 1), `value`, `label` (typeset); where cotangents are kept in another
+coordinate also `coordinate` and `scale` (see `InChart`).  Edge attribute: `jacobian`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import networkx as nx
+import numpy as np
+
+from unrollviz.arrays import Array
+from unrollviz.errors import NonFinite, ShapeError, UnknownName
+from unrollviz.jacobians import Composite, Diagonal, InChart, Jacobian
+from unrollviz.names import typeset
+from unrollviz.ops import OPS
+
+Graph = nx.MultiDiGraph
+
+ROLES: dict[str, str] = {
+    "parameter": "U, W, V, b, c: shared by every step",
+    "input": "x_t",
+    "initial": "the state before the first step",
+    "hidden": "an operation inside a step",
+    "logits": "the readout before the softmax",
+    "state": "s_t; in gated cells h_t and c_t",
+    "output": "ŷ_t",
+    "loss": "L_t",
+}
+
+LEVELS: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "state": lambda node: node["role"] not in ("hidden", "logits"),
+    "op": lambda node: True,
+}
+"""Level of detail -> which nodes are its landmarks. Paths are listed by the landmarks that they visit."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A traced value: calling an op on nodes computes its value and adds it to the graph."""
+
+    tracer: Tracer
+    name: str
+    value: Array
+
+    def __matmul__(self, other: Node) -> Node:
+        return self.tracer.apply("matvec", self, other)
+
+    def __add__(self, other: Node) -> Node:
+        return self.tracer.apply("add", self, other)
+
+    def __mul__(self, other: Node) -> Node:
+        return self.tracer.apply("mul", self, other)
+
+
+@dataclass
+class Tracer:
+    """Builds the graph while a network runs. `time`, `layer` and `prefix` describe where it is just now."""
+
+    graph: Graph = field(default_factory=nx.MultiDiGraph)
+    time: int | None = None
+    layer: int | None = None
+    prefix: str = ""
+
+    def leaf(self, name: str, value: Array, role: str, label: str | None = None) -> Node:
+        """Add a parameter, an input or an initial state, under its full name."""
+        check_finite(value, name, self.time, f"mend the {ROLES[role].split(':')[0]} given to unrollviz")
+        self._add_node(name, value, op=None, role=role, label=label)
+        return Node(self, name, value)
+
+    def apply(
+        self, op_name: str, *arguments: Node, name: str | None = None, role: str = "hidden", **constants: Any
+    ) -> Node:
+        """Compute one op, add its node and an edge with its Jacobian for every argument.
+
+        Args:
+            name: `a` becomes `a3` at step 3, behind the layer's prefix; without it the node is named by what it
+                computes (`W@s2`).
+        Raises:
+            ShapeError: where the arguments do not fit each other.
+            NonFinite: where the result overflows or is undefined.
+        """
+        op, nodes = OPS[op_name], self.graph.nodes
+        values = [argument.value for argument in arguments]
+        if op.reads_chart:
+            values[0] = nodes[arguments[0].name]["coordinate"]
+        try:
+            value = np.asarray(op.forward(*values, **constants))
+        except ValueError as error:
+            shapes = ", ".join(f"{a.name} {a.value.shape}" for a in arguments)
+            raise ShapeError(f"{op_name} cannot combine {shapes}; check the sizes of the parameters") from error
+        full_name = self._full_name(op_name, arguments, name)
+        check_finite(value, full_name, self.time, "the forward pass overflows; scale the weights or inputs down")
+        attributes = self._add_node(full_name, value, op=op_name, role=role)
+        if op.chart is not None:
+            attributes["coordinate"] = op.chart.coordinate(*values)
+            attributes["scale"] = op.chart.scale(value)
+        jacobians = op.jacobians(value, *values, **constants)
+        for position, (argument, jacobian) in enumerate(zip(arguments, jacobians, strict=True)):
+            in_scale = nodes[argument.name].get("scale")
+            if in_scale is not None and not op.reads_chart:
+                steps = ((full_name, "value", jacobian), ("value", argument.name, Diagonal(in_scale)))
+                jacobian = Composite(full_name, argument.name, steps)
+            jacobian = in_chart(jacobian, attributes.get("scale"), in_scale)
+            self.graph.add_edge(argument.name, full_name, key=position, jacobian=jacobian)
+        return Node(self, full_name, value)
+
+    def _full_name(self, op_name: str, arguments: tuple[Node, ...], name: str | None) -> str:
+        if name is not None:
+            full_name = f"{self.prefix}{name}{self.time}"
+        else:
+            joiner = {"matvec": "@", "mul": "*", "add": "+"}.get(op_name)
+            names = [argument.name for argument in arguments]
+            full_name = joiner.join(names) if joiner else f"{op_name}({','.join(names)})"
+        while full_name in self.graph:
+            full_name += "'"
+        return full_name
+
+    def _add_node(
+        self, name: str, value: Array, *, op: str | None, role: str, label: str | None = None
+    ) -> dict[str, Any]:
+        self.graph.add_node(
+            name,
+            op=op,
+            role=role,
+            time=self.time,
+            layer=self.layer,
+            value=value,
+            label=typeset(name) if label is None else label,
+        )
+        attributes: dict[str, Any] = self.graph.nodes[name]
+        return attributes
+
+
+def in_chart(jacobian: Jacobian, out_scale: Array | None, in_scale: Array | None) -> Jacobian:
+    """`jacobian`, made to show itself in the textbook's coordinates where one of its ends has a chart."""
+    if out_scale is None and in_scale is None:
+        return jacobian
+    return InChart(jacobian, out_scale, in_scale)
+
+
+def check_finite(value: Array, node: str, time: int | None, advice: str) -> None:
+    """Raise NonFinite, naming the node, where `value` holds a NaN or an infinity."""
+    if not np.isfinite(value).all():
+        raise NonFinite("the value", node, time, advice)
+
+
+def node_named(graph: Graph, name: str, kind: str = "node") -> dict[str, Any]:
+    """The attributes of node `name`; UnknownName, with the nearest name, where there is none."""
+    if name not in graph:
+        raise UnknownName(kind, name, graph)
+    attributes: dict[str, Any] = graph.nodes[name]
+    return attributes
+
+
+def names_of(graph: Graph, role: str) -> list[str]:
+    """The nodes of one role in the order of computation: all losses, all parameters."""
+    return [name for name, found in graph.nodes(data="role") if found == role]
+
+
+def formula(graph: Graph, name: str, stop: Collection[str] = ()) -> str:
+    """How node `name` is computed, in typeset words: `s₃ = tanh(U x₃ + W s₂ + b)`.
+
+    Arguments that are not in `stop` are written out in turn; with no `stop`, only the last op is shown.
+    """
+    op = graph.nodes[name]["op"]
+    if op is None:
+        return str(graph.nodes[name]["label"])
+
+    def written(node: str, top: bool) -> str:
+        op = graph.nodes[node]["op"]
+        if op is None or (not top and (not stop or node in stop)):
+            return typeset(node)
+        edges = sorted(graph.in_edges(node, keys=True), key=lambda edge: edge[2])
+        arguments = [written(tail, False) for tail, _, _ in edges]
+        return OPS[op].formula.format(*arguments, args=" + ".join(arguments))
+
+    return f"{typeset(name)} = {written(name, True)}"
+
+
+def backward_edges(graph: Graph, head: str) -> Iterator[tuple[str, int, Jacobian]]:
+    """(tail, key, Jacobian) of every edge into `head`: one step back along each path through it."""
+    for tail, parallel in graph.pred[head].items():
+        for key, attributes in parallel.items():
+            yield tail, key, attributes["jacobian"]
+
+
+def contract(graph: Graph, landmarks: Collection[str]) -> Graph:
+    """The graph on the landmarks alone: one edge u -> v for all paths from u to v with no landmark between.
+
+    The edge's Jacobian is the sum over those paths (`Composite`), so sums over paths are the same at
+    every level of detail.
+    """
+    level = nx.MultiDiGraph()
+    position = {name: index for index, name in enumerate(graph)}
+    for head in graph:
+        if head not in landmarks:
+            continue
+        level.add_node(head, **graph.nodes[head])
+        edges = _interior(graph, head, landmarks, position)
+        for tail in dict.fromkeys(tail for _, tail, _ in edges if tail in landmarks):
+            scales = graph.nodes[head].get("scale"), graph.nodes[tail].get("scale")
+            level.add_edge(tail, head, key=0, jacobian=_between(head, tail, edges, scales))
+    return level
+
+
+def _interior(
+    graph: Graph, head: str, landmarks: Collection[str], position: dict[str, int]
+) -> list[tuple[str, str, Jacobian]]:
+    """Every edge on a path from `head` back to the next landmarks, in the order of the sweep."""
+    inside, stack = {head}, [head]
+    while stack:
+        for tail in graph.pred[stack.pop()]:
+            if tail not in landmarks and tail not in inside:
+                inside.add(tail)
+                stack.append(tail)
+    return [
+        (node, tail, jacobian)
+        for node in sorted(inside, key=position.__getitem__, reverse=True)
+        for tail, _, jacobian in backward_edges(graph, node)
+    ]
+
+
+def _between(
+    head: str,
+    tail: str,
+    edges: list[tuple[str, str, Jacobian]],
+    scales: tuple[Array | None, Array | None],
+) -> Jacobian:
+    """The edges that lie on paths from `head` to `tail`, as one Jacobian."""
+    leads_to, kept = {tail}, []
+    for edge in reversed(edges):
+        if edge[1] in leads_to:
+            leads_to.add(edge[0])
+            kept.append(edge)
+    if len(kept) == 1:
+        return kept[0][2]
+    return in_chart(Composite(head, tail, tuple(reversed(kept))), *scales)
+
+
+def level_of_detail(graph: Graph, detail: str, also: Collection[str] = ()) -> Graph:
+    """`graph` at a level of LEVELS; nodes in `also` are landmarks too.
+
+    Raises UnknownName for an unknown level.
+    """
+    if detail not in LEVELS:
+        raise UnknownName("level of detail", detail, LEVELS)
+    if detail == "op":
+        return graph
+    landmark = LEVELS[detail]
+    return contract(graph, {n for n, node in graph.nodes(data=True) if landmark(node)} | set(also))

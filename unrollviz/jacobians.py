@@ -1,0 +1,354 @@
+"""The few kinds of local Jacobian ∂y/∂x that edges carry: vjp, jvp, norm and, on request, the matrix.
+
+Shapes. A node that exists once per instance has values (B, m), B instances of m units; a parameter has
+its own shape; a loss is a scalar, shape (). Cotangents and tangents come in stacks of R rows: (R, B, m).
+No kind ever loops over rows, instances or units, and none builds its matrix unless `matrix` is called.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from unrollviz.arrays import Array, Shape
+
+
+class Jacobian(ABC):
+    """∂y/∂x of one edge x -> y. `out_shape` is y's shape, `in_shape` x's."""
+
+    out_shape: Shape
+    in_shape: Shape
+    per_instance: bool = True
+    """False where x is a parameter, shared by all instances, so that a vjp sums over them."""
+
+    @abstractmethod
+    def vjp(self, cotangents: Array) -> Array:
+        """ȳ ∂y/∂x for every row: (R, *out_shape) -> (R, *in_shape)."""
+
+    @abstractmethod
+    def jvp(self, tangents: Array) -> Array:
+        """∂y/∂x ẋ for every row: (R, *in_shape) -> (R, *out_shape)."""
+
+    def matrix(self) -> Array:
+        """The explicit Jacobian, one block an instance: (B, units of y, units or entries of x)."""
+        if self.out_shape == ():
+            row = self.vjp(np.ones(1))
+            return row.reshape(-1, 1, self.in_shape[-1]) if self.per_instance else row.reshape(1, 1, -1)
+        entries = self.in_shape[-1] if self.per_instance else math.prod(self.in_shape)
+        basis = np.eye(entries)
+        if self.per_instance:
+            basis = np.broadcast_to(basis[:, None, :], (entries, *self.in_shape))
+        return self.jvp(basis.reshape(entries, *self.in_shape)).transpose(1, 2, 0)
+
+    def norm(self) -> float:
+        """Frobenius norm over all instances."""
+        return frobenius(self.matrix())
+
+    def norm_after(self, blocks: Array) -> float:
+        """Frobenius norm of M ∂y/∂x for a matrix M given as blocks (B, rows, units of y)."""
+        return frobenius(blocks @ self.matrix())
+
+    def row_norms(self, cotangents: Array) -> Array:
+        """Norm of each row of `vjp(cotangents)`: (R, *out_shape) -> (R,)."""
+        rows = self.vjp(cotangents).reshape(len(cotangents), -1)
+        return np.asarray(np.linalg.norm(rows, axis=1))
+
+    def arrivals(self, cotangents: Array) -> Sequence[tuple[Array, Jacobian]]:
+        """The rows just before x, with the elementary Jacobian still to be applied to each stack of them.
+
+        One pair for an elementary edge; a composite has one for each of its edges that ends in x."""
+        return [(cotangents, self)]
+
+
+def frobenius(values: Array) -> float:
+    """Frobenius norm of an array of any shape."""
+    return float(np.linalg.norm(values.ravel()))
+
+
+@dataclass(frozen=True, slots=True)
+class Identity(Jacobian):
+    """y = x + …: both (B, m)."""
+
+    out_shape: Shape
+
+    @property
+    def in_shape(self) -> Shape:  # type: ignore[override]
+        return self.out_shape
+
+    def vjp(self, cotangents: Array) -> Array:
+        return cotangents
+
+    def jvp(self, tangents: Array) -> Array:
+        return tangents
+
+    def norm(self) -> float:
+        return math.sqrt(math.prod(self.out_shape))
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast(Jacobian):
+    """y = x given to every instance: x (m,) -> y (B, m)."""
+
+    out_shape: Shape
+    per_instance = False
+
+    @property
+    def in_shape(self) -> Shape:  # type: ignore[override]
+        return self.out_shape[1:]
+
+    def vjp(self, cotangents: Array) -> Array:
+        return np.asarray(cotangents.sum(axis=1))
+
+    def jvp(self, tangents: Array) -> Array:
+        return np.broadcast_to(tangents[:, None], (len(tangents), *self.out_shape))
+
+    def norm(self) -> float:
+        return math.sqrt(math.prod(self.out_shape))
+
+    def norm_after(self, blocks: Array) -> float:
+        return frobenius(blocks)
+
+
+@dataclass(frozen=True, slots=True)
+class Diagonal(Jacobian):
+    """y = f(x) unit by unit: `slope` f'(x), x and y all (B, m)."""
+
+    slope: Array
+
+    @property
+    def out_shape(self) -> Shape:  # type: ignore[override]
+        return self.slope.shape
+
+    in_shape = out_shape  # type: ignore[assignment]
+
+    def vjp(self, cotangents: Array) -> Array:
+        return cotangents * self.slope
+
+    def jvp(self, tangents: Array) -> Array:
+        return tangents * self.slope
+
+    def norm(self) -> float:
+        return frobenius(self.slope)
+
+
+@dataclass(frozen=True, slots=True)
+class Dense(Jacobian):
+    """y = W x with respect to x: W (m, n), x (B, n), y (B, m)."""
+
+    weight: Array
+    instances: int
+
+    @property
+    def out_shape(self) -> Shape:  # type: ignore[override]
+        return (self.instances, self.weight.shape[0])
+
+    @property
+    def in_shape(self) -> Shape:  # type: ignore[override]
+        return (self.instances, self.weight.shape[1])
+
+    def vjp(self, cotangents: Array) -> Array:
+        flat = cotangents.reshape(-1, self.weight.shape[0]) @ self.weight
+        return flat.reshape(len(cotangents), *self.in_shape)
+
+    def jvp(self, tangents: Array) -> Array:
+        flat = tangents.reshape(-1, self.weight.shape[1]) @ self.weight.T
+        return flat.reshape(len(tangents), *self.out_shape)
+
+    def norm(self) -> float:
+        return math.sqrt(self.instances) * frobenius(self.weight)
+
+
+@dataclass(frozen=True, slots=True)
+class Outer(Jacobian):
+    """y = W x with respect to W: the vjp is Σ_b ȳ_b x_bᵀ.  x (B, n), y (B, m), W (m, n)."""
+
+    x: Array
+    units: int
+    per_instance = False
+
+    @property
+    def out_shape(self) -> Shape:  # type: ignore[override]
+        return (len(self.x), self.units)
+
+    @property
+    def in_shape(self) -> Shape:  # type: ignore[override]
+        return (self.units, self.x.shape[1])
+
+    def vjp(self, cotangents: Array) -> Array:
+        return cotangents.swapaxes(1, 2) @ self.x
+
+    def jvp(self, tangents: Array) -> Array:
+        return self.x @ tangents.swapaxes(1, 2)
+
+    def norm(self) -> float:
+        return math.sqrt(self.units) * frobenius(self.x)
+
+    def norm_after(self, blocks: Array) -> float:
+        per_instance = np.linalg.norm(blocks, axis=(1, 2)) * np.linalg.norm(self.x, axis=1)
+        return frobenius(per_instance)
+
+    def row_norms(self, cotangents: Array) -> Array:
+        if len(self.x) == 1:
+            return np.asarray(np.linalg.norm(cotangents[:, 0], axis=1) * np.linalg.norm(self.x))
+        # With x = (Q R)ᵀ, ‖ȳᵀ x‖ = ‖ȳᵀ Rᵀ‖: B columns instead of n, and no digit lost (a Gram matrix
+        # would lose half of them where instances cancel).
+        thin = self.x if len(self.x) >= self.x.shape[1] else np.linalg.qr(self.x.T)[1].T
+        products = cotangents.swapaxes(1, 2) @ thin
+        return np.asarray(np.linalg.norm(products.reshape(len(cotangents), -1), axis=1))
+
+
+@dataclass(frozen=True, slots=True)
+class Softmax(Jacobian):
+    """log ŷ = log softmax(z) with respect to z: I - 1 ŷᵀ.  `probabilities` ŷ (B, k).
+
+    Written for log ŷ and not for ŷ, see `InChart`."""
+
+    probabilities: Array
+
+    @property
+    def out_shape(self) -> Shape:  # type: ignore[override]
+        return self.probabilities.shape
+
+    in_shape = out_shape  # type: ignore[assignment]
+
+    def vjp(self, cotangents: Array) -> Array:
+        return cotangents - self.probabilities * cotangents.sum(axis=2, keepdims=True)
+
+    def jvp(self, tangents: Array) -> Array:
+        return tangents - (self.probabilities * tangents).sum(axis=2, keepdims=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Gradient(Jacobian):
+    """A scalar loss with respect to x (B, k): `row` is ∂L/∂x, (B, k)."""
+
+    row: Array
+    out_shape = ()
+
+    @property
+    def in_shape(self) -> Shape:  # type: ignore[override]
+        return self.row.shape
+
+    def vjp(self, cotangents: Array) -> Array:
+        return cotangents[:, None, None] * self.row
+
+    def jvp(self, tangents: Array) -> Array:
+        return np.asarray((tangents * self.row).sum(axis=(1, 2)))
+
+    def norm(self) -> float:
+        return frobenius(self.row)
+
+
+@dataclass(frozen=True, slots=True)
+class InChart(Jacobian):
+    """A Jacobian between nodes of which one keeps its cotangents in another coordinate (its chart).
+
+    At ŷ = softmax(z) the coordinate is u = log ŷ: cotangents are kept as ∂L/∂u = ŷ ⊙ ∂L/∂ŷ, which is finite
+    where ŷ underflows and the textbook's ∂L/∂ŷ = -p/ŷ is not. `vjp` and `jvp` work in the chart; `matrix` and
+    `norm` show the textbook's Jacobian. `out_scale` and `in_scale` are dŷ/du at either end, None for no chart.
+    """
+
+    jacobian: Jacobian
+    out_scale: Array | None
+    in_scale: Array | None
+
+    @property
+    def out_shape(self) -> Shape:  # type: ignore[override]
+        return self.jacobian.out_shape
+
+    @property
+    def in_shape(self) -> Shape:  # type: ignore[override]
+        return self.jacobian.in_shape
+
+    @property
+    def per_instance(self) -> bool:  # type: ignore[override]
+        return self.jacobian.per_instance
+
+    def vjp(self, cotangents: Array) -> Array:
+        return self.jacobian.vjp(cotangents)
+
+    def jvp(self, tangents: Array) -> Array:
+        return self.jacobian.jvp(tangents)
+
+    def matrix(self) -> Array:
+        blocks = self.jacobian.matrix()
+        if self.out_scale is not None:
+            blocks = blocks * self.out_scale[:, :, None]
+        return blocks if self.in_scale is None else divide(blocks, self.in_scale[:, None, :])
+
+    def norm(self) -> float:
+        return frobenius(self.matrix())
+
+    def arrivals(self, cotangents: Array) -> Sequence[tuple[Array, Jacobian]]:
+        return self.jacobian.arrivals(cotangents)
+
+
+def divide(values: Array, scale: Array) -> Array:
+    """values / scale with 0 / 0 = 0: a class of probability 0 that is not the target has no slope."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return np.asarray(np.where(values == 0, 0.0, values / scale))
+
+
+@dataclass(frozen=True, slots=True)
+class Composite(Jacobian):
+    """The sum over all paths from `head` back to `tail`: a small sweep over the edges in between.
+
+    `edges` are (head, tail, Jacobian) triples; all edges into a node stand before those that leave it.
+    """
+
+    head: str
+    tail: str
+    edges: tuple[tuple[str, str, Jacobian], ...]
+
+    @property
+    def out_shape(self) -> Shape:  # type: ignore[override]
+        return self.edges[0][2].out_shape
+
+    @property
+    def in_shape(self) -> Shape:  # type: ignore[override]
+        return self.edges[-1][2].in_shape
+
+    @property
+    def per_instance(self) -> bool:  # type: ignore[override]
+        return self.edges[-1][2].per_instance
+
+    def _pull(self, cotangents: Array, edges: Sequence[tuple[str, str, Jacobian]]) -> dict[str, Array]:
+        at = {self.head: cotangents}
+        for head, tail, jacobian in edges:
+            pulled = jacobian.vjp(at[head])
+            at[tail] = at[tail] + pulled if tail in at else pulled
+        return at
+
+    def vjp(self, cotangents: Array) -> Array:
+        return self._pull(cotangents, self.edges)[self.tail]
+
+    def jvp(self, tangents: Array) -> Array:
+        at = {self.tail: tangents}
+        for head, tail, jacobian in reversed(self.edges):
+            pushed = jacobian.jvp(at[tail])
+            at[head] = at[head] + pushed if head in at else pushed
+        return at[self.head]
+
+    def norm(self) -> float:
+        last = [edge for edge in self.edges if edge[1] == self.tail]
+        if self.per_instance or self.out_shape == () or len(last) > 1 or len(self.edges) == 1:
+            return frobenius(self.matrix())
+        # One last edge into a parameter: its matrix has an entry for each unit and weight, so multiply by
+        # its structured form instead.
+        before = Composite(self.head, last[0][0], tuple(edge for edge in self.edges if edge[1] != self.tail))
+        return last[0][2].norm_after(before.matrix())
+
+    def row_norms(self, cotangents: Array) -> Array:
+        last = self.arrivals(cotangents)
+        if len(last) == 1:
+            rows, jacobian = last[0]
+            return jacobian.row_norms(rows)
+        return Jacobian.row_norms(self, cotangents)
+
+    def arrivals(self, cotangents: Array) -> Sequence[tuple[Array, Jacobian]]:
+        at = self._pull(cotangents, [edge for edge in self.edges if edge[1] != self.tail])
+        return [(at[head], jacobian) for head, tail, jacobian in self.edges if tail == self.tail]

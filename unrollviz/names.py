@@ -1,0 +1,43 @@
+"""Names: what a person types (`s3`, `l2.W_f`), what is shown (`s₃`), and what is safe to show."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_DIGITS = str.maketrans("0123456789-", "₀₁₂₃₄₅₆₇₈₉₋")
+_SYMBOLS = {"yhat": "ŷ", "logits": "z"}
+_ATOM = re.compile(r"(?P<stem>[A-Za-z]+)(?P<sub>_[a-z]+)?(?P<time>\d*)")
+
+
+def subscript(number: int) -> str:
+    """`3` as `₃`."""
+    return str(number).translate(_DIGITS)
+
+
+def typeset(name: str) -> str:
+    """A node's typed name as it is shown to people: `yhat4` -> `ŷ₄`, `W@s2` -> `W s₂`.
+
+    Source of the symbols: the article (ŷ, s, L) and DESIGN section 3.
+    """
+
+    def atom(match: re.Match[str]) -> str:
+        stem = _SYMBOLS.get(match["stem"], match["stem"])
+        return stem + (match["sub"] or "") + match["time"].translate(_DIGITS)
+
+    return _ATOM.sub(atom, name).replace("@", " ").replace("*", " ⊙ ").replace("+", " + ")
+
+
+def derivative(of: str, by: str, *, direct: bool = False) -> str:
+    """`∂L₄/∂W`; with `direct` the immediate partial derivative `∂⁺s₃/∂W`, every state held fixed."""
+    return f"∂{'⁺' if direct else ''}{typeset(of)}/∂{typeset(by)}"
+
+
+def clean(text: str, limit: int = 200) -> str:
+    """`text` made safe for any screen or file: every control, format or surrogate character (escape
+    sequences, bidirectional marks, line breaks) as `<1B>`, and cut to `limit` characters."""
+    cut = text if len(text) <= limit else text[: limit - 1] + "…"
+    return "".join(f"<{ord(ch):02X}>" if unicodedata.category(ch) in _UNSAFE else ch for ch in cut)
+
+
+_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})

@@ -1,0 +1,168 @@
+"""The primitives: one table, each with its forward rule, its local Jacobians and how it is written.
+
+A new primitive is one entry in `OPS`; the tests loop over the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from unrollviz.arrays import Array
+from unrollviz.jacobians import (
+    Broadcast,
+    Composite,
+    Dense,
+    Diagonal,
+    Gradient,
+    Identity,
+    Jacobian,
+    Outer,
+    Softmax,
+)
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Another coordinate u for an op's output y, in which cotangents at y are kept (see `InChart`).
+
+    coordinate: u from the op's inputs;  scale: dy/du from y.
+    """
+
+    coordinate: Callable[..., Array]
+    scale: Callable[[Array], Array]
+
+
+@dataclass(frozen=True)
+class Op:
+    """A primitive y = f(x₀, x₁, …).
+
+    Attributes:
+        formula: how it is written; `{0}` is the first argument, `{args}` all of them joined by " + ".
+        forward: values of the arguments (and constants, by keyword) -> value of y.
+        jacobians: (y, *arguments, **constants) -> ∂y/∂xᵢ for every argument.
+        chart: set where cotangents at y are kept in another coordinate.
+        reads_chart: the first argument is given, and differentiated, in its chart's coordinate.
+        smooth: False where the derivative jumps, so that a finite difference may straddle a kink.
+    """
+
+    name: str
+    formula: str
+    forward: Callable[..., Array]
+    jacobians: Callable[..., tuple[Jacobian, ...]]
+    chart: Chart | None = None
+    reads_chart: bool = False
+    smooth: bool = True
+
+
+def matvec(weight: Array, x: Array) -> Array:
+    """y = W x.   W: (m, n), x: (B, n) -> y: (B, m)"""
+    return x @ weight.T
+
+
+def add(*terms: Array) -> Array:
+    """y = x₀ + x₁ + …   each (B, m), or (m,) for a parameter given to every instance -> (B, m)"""
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total
+
+
+def mul(a: Array, b: Array) -> Array:
+    """y = a ⊙ b.   each (B, m), or (m,) for a parameter given to every instance -> (B, m)"""
+    return a * b
+
+
+def relu(a: Array) -> Array:
+    """y = max(a, 0).   (B, m) -> (B, m); the slope at 0 is 0, as in PyTorch"""
+    return np.maximum(a, 0.0)
+
+
+def sigmoid(a: Array) -> Array:
+    """y = 1 / (1 + e^-a).   (B, m) -> (B, m); two branches, so that e^|a| never overflows"""
+    q = np.exp(-np.abs(a))
+    return np.asarray(np.where(a >= 0, 1.0, q) / (1.0 + q))
+
+
+def sigmoid_slope(a: Array) -> Array:
+    """σ'(a) = q / (1 + q)² with q = e^-|a|: right to the last digit, where σ(1 - σ) loses all past a = 37"""
+    q = np.exp(-np.abs(a))
+    return np.asarray(q / (1.0 + q) ** 2)
+
+
+def tanh_slope(a: Array) -> Array:
+    """tanh'(a) = sech² a = 4q / (1 + q)² with q = e^-2|a|: 1 - tanh² loses every digit past |a| = 19"""
+    q = np.exp(-2.0 * np.abs(a))
+    return np.asarray(4.0 * q / (1.0 + q) ** 2)
+
+
+def log_softmax(z: Array) -> Array:
+    """log ŷ = z - log Σ e^z.   (B, k) -> (B, k); shifted by the largest logit, so that no e^z overflows"""
+    shifted = z - z.max(axis=1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
+
+
+def softmax(z: Array) -> Array:
+    """ŷ = e^z / Σ e^z.   (B, k) -> (B, k)"""
+    return np.asarray(np.exp(log_softmax(z)))
+
+
+def cross_entropy(log_yhat: Array, *, target: Array) -> Array:
+    """L = -1/B Σ_b Σ_j p_bj log ŷ_bj.   log ŷ: (B, k), target p: (B, k) -> scalar"""
+    return np.asarray(-(target * log_yhat).sum() / len(target))
+
+
+def _elementwise(slope: Array, argument: Array) -> Jacobian:
+    """A diagonal Jacobian, followed by a broadcast where the argument is a parameter of shape (m,)."""
+    diagonal = Diagonal(slope)
+    if argument.shape == slope.shape:
+        return diagonal
+    return Composite("y", "x", (("y", "spread", diagonal), ("spread", "x", Broadcast(slope.shape))))
+
+
+def _add_jacobians(y: Array, *terms: Array) -> tuple[Jacobian, ...]:
+    return tuple(Identity(y.shape) if term.shape == y.shape else Broadcast(y.shape) for term in terms)
+
+
+def _mul_jacobians(y: Array, a: Array, b: Array) -> tuple[Jacobian, ...]:
+    return (
+        _elementwise(np.broadcast_to(b, y.shape), a),
+        _elementwise(np.broadcast_to(a, y.shape), b),
+    )
+
+
+def _matvec_jacobians(y: Array, weight: Array, x: Array) -> tuple[Jacobian, ...]:
+    return Outer(x, y.shape[1]), Dense(weight, len(x))
+
+
+OPS: dict[str, Op] = {
+    op.name: op
+    for op in (
+        Op("matvec", "{0} {1}", matvec, _matvec_jacobians),
+        Op("add", "{args}", add, _add_jacobians),
+        Op("mul", "{0} ⊙ {1}", mul, _mul_jacobians),
+        Op("tanh", "tanh({0})", np.tanh, lambda y, a: (Diagonal(tanh_slope(a)),)),
+        Op("sigmoid", "σ({0})", sigmoid, lambda y, a: (Diagonal(sigmoid_slope(a)),)),
+        Op("relu", "relu({0})", relu, lambda y, a: (Diagonal((a > 0).astype(np.float64)),), smooth=False),
+        Op("identity", "{0}", lambda a: a, lambda y, a: (Identity(y.shape),)),
+        Op(
+            "softmax",
+            "softmax({0})",
+            softmax,
+            lambda y, z: (Softmax(y),),
+            chart=Chart(coordinate=log_softmax, scale=lambda y: y),
+        ),
+        Op(
+            "cross_entropy",
+            "-Σ p log {0}",
+            cross_entropy,
+            lambda y, log_yhat, *, target: (Gradient(-target / len(target)),),
+            reads_chart=True,
+        ),
+    )
+}
+
+ACTIVATIONS: tuple[str, ...] = ("tanh", "relu", "sigmoid", "identity")
+
