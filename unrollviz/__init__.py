@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from unrollviz.paths import Path, PathSet
     from unrollviz.samples import article, first_names, spell, sunspots
     from unrollviz.tui.app import debug
-    from unrollviz.unroll import Unrolled
+    from unrollviz.unrolled import Unrolled
 
 __version__ = "0.1.0"
 
@@ -35,7 +35,7 @@ _HOME = {
     "Report": "check",
     "Run": "api",
     "TooManyPaths": "errors",
-    "Unrolled": "unroll",
+    "Unrolled": "unrolled",
     "UnrollvizError": "errors",
     "article": "samples",
     "debug": "tui.app",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from unrollviz import check as checking
-from unrollviz import unroll as unrolling
+from unrollviz import unrolled as unrolling
 from unrollviz.arrays import Array
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.explain import explain
@@ -94,7 +94,7 @@ class Run(unrolling.Unrolled):
 
     def explain(self, loss: str, param: str) -> str:
         """The chain rule for ∂loss/∂param in words and symbols, term by term, with the numbers."""
-        return explain(self, self.paths(*self.loss_names(loss), self._target(param)))
+        return explain(self, self.paths(loss, param))
 
     def draw(
         self,
@@ -141,7 +141,7 @@ def unroll(
     initial: npt.ArrayLike | None = None,
     vocabulary: Sequence[str] | None = None,
 ) -> Run:
-    """See `unrollviz.unroll.unroll`; the result also answers questions."""
+    """See `unrollviz.unrolled.unroll`; the result also answers questions."""
     plain = unrolling.unroll(network, xs, targets, initial=initial, vocabulary=vocabulary)
     values: dict[str, Any] = {f.name: getattr(plain, f.name) for f in fields(unrolling.Unrolled)}
     return Run(**values)

@@ -14,7 +14,7 @@ from unrollviz.graph import Graph, level_of_detail, names_of
 from unrollviz.ops import OPS
 from unrollviz.paths import PathSet
 from unrollviz.sweep import FOLDS, push_forward
-from unrollviz.unroll import Unrolled, unroll
+from unrollviz.unrolled import Unrolled, unroll
 
 BOUNDS: dict[str, float] = {
     "paths_vs_reverse": 1e-13,
@@ -113,7 +113,8 @@ def _directions(shape: tuple[int, ...]) -> Array:
     if size <= _DIRECTIONS:
         return np.eye(size).reshape(size, *shape)
     random = np.random.default_rng(0).standard_normal((_DIRECTIONS, size))
-    return (random / np.linalg.norm(random, axis=1, keepdims=True)).reshape(_DIRECTIONS, *shape)
+    random /= np.linalg.norm(random, axis=1, keepdims=True)
+    return random.reshape(_DIRECTIONS, *shape)
 
 
 def _forward(graph: Graph, param: str, reverse: Array) -> tuple[Array, Array]:

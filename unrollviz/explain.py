@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unrollviz.paths import PathSet
-from unrollviz.unroll import Unrolled
+from unrollviz.unrolled import Unrolled
 
 
 def explain(unrolled: Unrolled, paths: PathSet) -> str:

@@ -11,7 +11,7 @@ from unrollviz.arrays import Array, Labels, Shape
 from unrollviz.errors import NonFinite, UnrollvizError
 from unrollviz.graph import Graph, node_named
 from unrollviz.jacobians import Jacobian, Outer, frobenius
-from unrollviz.sweep import COUNTS, TOTAL, Arrival, Fold, Radix, completions, push_forward, sweep, unique_rows
+from unrollviz.sweep import COUNTS, TOTAL, Fold, Radix, completions, push_forward, sweep, unique_rows
 
 MEMORY_LIMIT = 2**30
 """Bytes that terms may take at once: past it, sums are formed in several sweeps and whole stacks refused."""
@@ -72,7 +72,7 @@ def gradient(graph: Graph, losses: Sequence[str], target: str) -> Array:
     with np.errstate(all="ignore"):
         for arrival in sweep(graph, losses, [target], (TOTAL,)):
             total.add(np.zeros(1, dtype=np.int64), arrival.rows, arrival.edge.jacobian)
-        result = total.result()[0]
+        result: Array = total.result()[0]
     check_gradient(graph, losses, target, result)
     return result
 
@@ -180,7 +180,7 @@ class _Rows:
 
 def fold_rows(graph: Graph, losses: Sequence[str], target: str, fold: Sequence[Fold]) -> _Rows:
     """Labels, exact path counts and numbers of arrivals, from one sweep that carries integers."""
-    found = [(a.labels, a.rows, _stacks(a)) for a in sweep(graph, losses, [target], fold, COUNTS)]
+    found = [(a.labels, a.rows, a.edge.jacobian.ends) for a in sweep(graph, losses, [target], fold, COUNTS)]
     stacked = np.concatenate([labels for labels, _, _ in found] or [np.zeros((1, len(fold)), dtype=np.int64)])
     labels, place = unique_rows(stacked)
     if not found:
@@ -188,19 +188,13 @@ def fold_rows(graph: Graph, losses: Sequence[str], target: str, fold: Sequence[F
     counts = np.zeros(len(labels), dtype=object)
     arrivals = np.zeros(len(labels), dtype=np.int64)
     start = 0
-    for rows_labels, rows, stacks in found:
+    for rows_labels, rows, ends in found:
         here = place[start : start + len(rows_labels)]
         counts[here] += rows
-        arrivals[here] += stacks
+        arrivals[here] += ends
         start += len(rows_labels)
     radix = Radix.of(stacked)
     return _Rows(labels, tuple(counts.tolist()), arrivals, radix, radix.keys(labels))
-
-
-def _stacks(arrival: Arrival) -> int:
-    """How many stacks of rows an arrival brings: 1, unless a composite edge enters the target several times."""
-    edges = getattr(arrival.edge.jacobian, "edges", ())
-    return max(1, sum(tail == arrival.edge.tail for _, tail, _ in edges))
 
 
 def flow(graph: Graph, losses: Sequence[str], target: str, fold: Sequence[Fold], by: str) -> Flow:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import networkx as nx
 import numpy as np
@@ -24,7 +24,7 @@ from unrollviz.jacobians import Composite, Diagonal, InChart, Jacobian
 from unrollviz.names import typeset
 from unrollviz.ops import OPS
 
-Graph = nx.MultiDiGraph
+Graph: TypeAlias = nx.MultiDiGraph
 
 ROLES: dict[str, str] = {
     "parameter": "U, W, V, b, c: shared by every step",
@@ -106,12 +106,15 @@ class Tracer:
             attributes["scale"] = op.chart.scale(value)
         jacobians = op.jacobians(value, *values, **constants)
         for position, (argument, jacobian) in enumerate(zip(arguments, jacobians, strict=True)):
-            in_scale = nodes[argument.name].get("scale")
+            tail = argument.name
+            in_scale = nodes[tail].get("scale")
             if in_scale is not None and not op.reads_chart:
-                steps = ((full_name, "value", jacobian), ("value", argument.name, Diagonal(in_scale)))
-                jacobian = Composite(full_name, argument.name, steps)
-            jacobian = in_chart(jacobian, attributes.get("scale"), in_scale)
-            self.graph.add_edge(argument.name, full_name, key=position, jacobian=jacobian)
+                steps = ((full_name, "value", jacobian), ("value", tail, Diagonal(in_scale)))
+                local: Jacobian = Composite(full_name, tail, steps)
+            else:
+                local = jacobian
+            shown = in_chart(local, attributes.get("scale"), in_scale)
+            self.graph.add_edge(tail, full_name, key=position, jacobian=shown)
         return Node(self, full_name, value)
 
     def _full_name(self, op_name: str, arguments: tuple[Node, ...], name: str | None) -> str:

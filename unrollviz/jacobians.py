@@ -57,10 +57,15 @@ class Jacobian(ABC):
         rows = self.vjp(cotangents).reshape(len(cotangents), -1)
         return np.asarray(np.linalg.norm(rows, axis=1))
 
+    @property
+    def ends(self) -> int:
+        """How many elementary edges end in x: 1, but for a composite that enters it several times."""
+        return 1
+
     def arrivals(self, cotangents: Array) -> Sequence[tuple[Array, Jacobian]]:
         """The rows just before x, with the elementary Jacobian still to be applied to each stack of them.
 
-        One pair for an elementary edge; a composite has one for each of its edges that ends in x."""
+        `ends` pairs."""
         return [(cotangents, self)]
 
 
@@ -123,7 +128,7 @@ class Diagonal(Jacobian):
     def out_shape(self) -> Shape:  # type: ignore[override]
         return self.slope.shape
 
-    in_shape = out_shape  # type: ignore[assignment]
+    in_shape = out_shape
 
     def vjp(self, cotangents: Array) -> Array:
         return cotangents * self.slope
@@ -213,13 +218,13 @@ class Softmax(Jacobian):
     def out_shape(self) -> Shape:  # type: ignore[override]
         return self.probabilities.shape
 
-    in_shape = out_shape  # type: ignore[assignment]
+    in_shape = out_shape
 
     def vjp(self, cotangents: Array) -> Array:
-        return cotangents - self.probabilities * cotangents.sum(axis=2, keepdims=True)
+        return np.asarray(cotangents - self.probabilities * cotangents.sum(axis=2, keepdims=True))
 
     def jvp(self, tangents: Array) -> Array:
-        return tangents - (self.probabilities * tangents).sum(axis=2, keepdims=True)
+        return np.asarray(tangents - (self.probabilities * tangents).sum(axis=2, keepdims=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +291,10 @@ class InChart(Jacobian):
     def arrivals(self, cotangents: Array) -> Sequence[tuple[Array, Jacobian]]:
         return self.jacobian.arrivals(cotangents)
 
+    @property
+    def ends(self) -> int:
+        return self.jacobian.ends
+
 
 def divide(values: Array, scale: Array) -> Array:
     """values / scale with 0 / 0 = 0: a class of probability 0 that is not the target has no slope."""
@@ -332,6 +341,10 @@ class Composite(Jacobian):
             pushed = jacobian.jvp(at[tail])
             at[head] = at[head] + pushed if head in at else pushed
         return at[self.head]
+
+    @property
+    def ends(self) -> int:
+        return sum(tail == self.tail for _, tail, _ in self.edges)
 
     def norm(self) -> float:
         last = [edge for edge in self.edges if edge[1] == self.tail]

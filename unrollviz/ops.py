@@ -165,4 +165,3 @@ OPS: dict[str, Op] = {
 }
 
 ACTIVATIONS: tuple[str, ...] = ("tanh", "relu", "sigmoid", "identity")
-

@@ -11,9 +11,9 @@ import math
 import sys
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
@@ -94,10 +94,10 @@ class Path:
     @cached_property
     def term(self) -> Array:
         """The product of the factors: shape of the target."""
-        row = np.ones(1)
+        rows = np.ones(1)
         for edge in self._edges:
-            row = edge.jacobian.vjp(row)
-        return row[0]
+            rows = edge.jacobian.vjp(rows)
+        return np.asarray(rows[0])
 
     @cached_property
     def running_norms(self) -> tuple[float, ...]:
@@ -111,13 +111,16 @@ class Path:
 
 @dataclass(frozen=True)
 class PathTable:
-    """Figures of a block of paths, one row each: `ranks`, time of the `losses`, step of `entries`, `norms`, `shares`."""
+    """Figures of a block of paths, a row each: `ranks`, time of the `losses`, step of `entries`, `norms`, `shares`."""
 
     ranks: Labels
     losses: Labels
     entries: Labels
     norms: Array
     shares: Array
+
+
+_COLUMNS = tuple(column.name for column in fields(PathTable))
 
 
 class PathSet:
@@ -183,7 +186,7 @@ class PathSet:
         blocks = list(self._blocks())
         if not blocks:
             return _no_rows()
-        return PathTable(*(np.concatenate([getattr(b, name) for b in blocks]) for name in PathTable.__annotations__))
+        return PathTable(*(np.concatenate([getattr(block, name) for block in blocks]) for name in _COLUMNS))
 
     @cached_property
     def norm_sum(self) -> float:
@@ -209,7 +212,7 @@ class PathSet:
             for start, stop in self._spans():
                 for arrival in self._arrivals(start, stop):
                     total.add(first, arrival.rows.sum(axis=0, keepdims=True), arrival.edge.jacobian)
-        return total.result()[0]
+        return np.asarray(total.result()[0])
 
     def top(self, k: int, by: Literal["norm", "share"] = "norm") -> list[Path]:
         """The k heaviest paths by norm, or by the absolute value of the share, heaviest first.
@@ -220,7 +223,7 @@ class PathSet:
         table = self.table()
         weight = table.norms if by == "norm" else np.abs(table.shares)
         best = np.argsort(-weight, kind="stable")[:k]
-        return list(self._paths(PathTable(*(getattr(table, name)[best] for name in PathTable.__annotations__))))
+        return list(self._paths(PathTable(*(getattr(table, name)[best] for name in _COLUMNS))))
 
     def as_flow(self) -> Flow:
         """The set as a `Flow` of one row a path, labelled by rank. Raises TooManyPaths past PATH_LIMIT."""
@@ -289,7 +292,7 @@ class PathSet:
         return PathTable(ranks, losses, entries, norm[order], share[order])
 
     def _paths(self, table: PathTable) -> Iterator[Path]:
-        rows = zip(*(getattr(table, name).tolist() for name in PathTable.__annotations__), strict=True)
+        rows = zip(*(getattr(table, name).tolist() for name in _COLUMNS), strict=True)
         for rank, loss, entry, norm, share in rows:
             edges = self._order.edges(rank)
             nodes = (edges[0].head, *(edge.tail for edge in edges))
@@ -339,11 +342,10 @@ class _Order:
     def edges(self, rank: int) -> tuple[Edge, ...]:
         """The edges of the path with this rank, from the loss to the target."""
         index = bisect_right(self.starts, rank) - 1
-        head, rest, found = self.losses[index], rank - self.starts[index], []
+        head, rest = self.losses[index], rank - self.starts[index]
+        found: list[Edge] = []
         while head != self.target or not found:
-            (tail, key), offset = next(
-                item for item in reversed(self.offsets(head).items()) if item[1] <= rest
-            )
+            (tail, key), offset = next(item for item in reversed(self.offsets(head).items()) if item[1] <= rest)
             found.append(Edge(head, tail, key, self.graph.edges[tail, head, key]["jacobian"]))
             head, rest = tail, rest - offset
         return tuple(found)
@@ -353,7 +355,7 @@ class _Order:
         if not nodes or nodes[0] not in self.losses or not self.ways.get(nodes[0]):
             raise UnknownName("start of a path", nodes[0] if nodes else "", self.losses)
         rank = self.starts[self.losses.index(nodes[0])]
-        for head, tail in zip(nodes, nodes[1:], strict=False):
+        for head, tail in pairwise(nodes):
             offsets = {name: offset for (name, _), offset in reversed(self.offsets(head).items())}
             if tail not in offsets:
                 raise UnknownName(f"step of a path from {head}", tail, offsets)
@@ -361,4 +363,3 @@ class _Order:
         if nodes[-1] != self.target:
             raise UnknownName("end of a path", nodes[-1], [self.target])
         return rank
-

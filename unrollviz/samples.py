@@ -51,7 +51,9 @@ def spell(text: str, vocabulary: Sequence[str] | None = None) -> Spelling:
     ids = {letter: index for index, letter in enumerate(letters)}
     for position, letter in enumerate(text):
         if letter not in ids:
-            raise ShapeError(f"letter {letter!r} at position {position + 1} is not in the vocabulary {''.join(letters)!r}")
+            raise ShapeError(
+                f"letter {letter!r} at position {position + 1} is not in the vocabulary {''.join(letters)!r}"
+            )
     encoded = np.array([ids[letter] for letter in text])
     return Spelling(encoded[:-1], encoded[1:], letters)
 

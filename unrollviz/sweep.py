@@ -47,7 +47,7 @@ class Fold:
 
 TOTAL = Fold()
 LOSS = Fold(seed=lambda name, t: t)
-ENTRY = Fold(enter=lambda labels, k: np.full_like(labels, k))
+ENTRY = Fold(enter=np.full_like)
 LAG = Fold(seed=lambda name, t: t, enter=lambda labels, k: labels - k)
 
 FOLDS: dict[str, tuple[Fold, ...]] = {
@@ -167,7 +167,7 @@ def merge(parts: list[tuple[Labels, Labels]], distinct: bool = False) -> tuple[L
 
 @dataclass(frozen=True)
 class Radix:
-    """One whole number for each row of labels, in their lexicographic order; `low` and `span` are each column's range."""
+    """Numbers rows of labels in their lexicographic order; `low` and `span` are the range of each column."""
 
     low: Labels
     span: Labels
@@ -232,9 +232,7 @@ def completions(graph: Graph, target: str) -> dict[str, int]:
     leads = leading_to(graph, frozenset([target]))
     for head in graph:
         if head in leads:
-            count[head] = sum(
-                len(parallel) * count.get(tail, 0) for tail, parallel in graph.pred[head].items()
-            )
+            count[head] = sum(len(parallel) * count.get(tail, 0) for tail, parallel in graph.pred[head].items())
     return count
 
 

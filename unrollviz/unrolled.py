@@ -155,7 +155,7 @@ def _one_hot(ids: npt.NDArray[Any], width: int, what: str, letter: str, valid: s
             f"{what} holds id {steps[time, instance]} at step {time + 1}; the network knows {width} ({letter} = "
             f"{width}), so give ids from 0 to {width - 1}"
         )
-    return np.eye(width)[steps]
+    return np.asarray(np.eye(width)[steps])
 
 
 def check_distributions(targets: Array) -> None:
