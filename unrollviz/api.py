@@ -12,7 +12,7 @@ from unrollviz import check as checking
 from unrollviz import unrolled as unrolling
 from unrollviz.arrays import Array
 from unrollviz.errors import UnknownName, UnrollvizError
-from unrollviz.explain import explain
+from unrollviz.explain import explain, explain_total
 from unrollviz.flow import Flow, edge_shares, flow, gradient
 from unrollviz.graph import LEVELS, Graph, level_of_detail, names_of, node_named
 from unrollviz.network import Network
@@ -93,7 +93,11 @@ class Run(unrolling.Unrolled):
         return checking.check(self, params, progress)
 
     def explain(self, loss: str, param: str) -> str:
-        """The chain rule for ∂loss/∂param in words and symbols, term by term, with the numbers."""
+        """The chain rule for ∂loss/∂param in words and symbols, term by term, with the numbers.
+
+        `loss` is one of L1 … LT, or L for their sum."""
+        if loss == "L":
+            return explain_total(self, self.flow(param, by="loss"))
         return explain(self, self.paths(loss, param))
 
     def draw(
@@ -129,7 +133,7 @@ class Run(unrolling.Unrolled):
 
     def _target(self, name: str) -> str:
         if name not in self.graph:
-            raise UnknownName("parameter or node", name, [*names_of(self.graph, "parameter"), *self.graph])
+            raise UnknownName("parameter or node", name, self.graph)
         return name
 
 

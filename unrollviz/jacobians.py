@@ -57,6 +57,10 @@ class Jacobian(ABC):
         rows = self.vjp(cotangents).reshape(len(cotangents), -1)
         return np.asarray(np.linalg.norm(rows, axis=1))
 
+    def textbook(self, cotangents: Array) -> Array:
+        """Cotangents at x, (R, *in_shape), in the textbook's coordinates: changed only where x has a chart."""
+        return cotangents
+
     @property
     def ends(self) -> int:
         """How many elementary edges end in x: 1, but for a composite that enters it several times."""
@@ -287,6 +291,9 @@ class InChart(Jacobian):
 
     def norm(self) -> float:
         return frobenius(self.matrix())
+
+    def textbook(self, cotangents: Array) -> Array:
+        return cotangents if self.in_scale is None else divide(cotangents, self.in_scale)
 
     def arrivals(self, cotangents: Array) -> Sequence[tuple[Array, Jacobian]]:
         return self.jacobian.arrivals(cotangents)

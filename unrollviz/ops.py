@@ -156,7 +156,7 @@ OPS: dict[str, Op] = {
         ),
         Op(
             "cross_entropy",
-            "-Σ p log {0}",
+            "−Σ p log {0}",
             cross_entropy,
             lambda y, log_yhat, *, target: (Gradient(-target / len(target)),),
             reads_chart=True,

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from unrollviz.flow import Flow, TermSum, cancellation, check_gradient, check_me
 from unrollviz.graph import Graph
 from unrollviz.jacobians import Jacobian, frobenius
 from unrollviz.names import derivative
-from unrollviz.sweep import ENTRY, LOSS, Arrival, Edge, Fold, completions, sweep
+from unrollviz.sweep import ENTRY, LOSS, Arrival, Edge, Fold, completions, leave_chart, sweep
 
 if TYPE_CHECKING:
     import pandas
@@ -102,10 +102,10 @@ class Path:
     @cached_property
     def running_norms(self) -> tuple[float, ...]:
         """Norm of the product of the first 1, 2, … factors: where the path's contribution shrinks or grows."""
-        row, norms = np.ones(1), []
+        rows, norms = np.ones(1), []
         for edge in self._edges:
-            row = edge.jacobian.vjp(row)
-            norms.append(frobenius(row))
+            rows = edge.jacobian.vjp(rows)
+            norms.append(frobenius(edge.jacobian.textbook(rows)))
         return tuple(norms)
 
 
@@ -182,7 +182,7 @@ class PathSet:
 
     def table(self) -> PathTable:
         """Figures of every path of the set. Raises TooManyPaths past PATH_LIMIT."""
-        self._check_limit("ask for a slice, or take the sum apart with flow(by='lag') or flow(by='temporal')")
+        self.check_limit("ask for a slice, or take the sum apart with flow(by='lag') or flow(by='temporal')")
         blocks = list(self._blocks())
         if not blocks:
             return _no_rows()
@@ -205,7 +205,7 @@ class PathSet:
             TooManyPaths: past PATH_LIMIT.
             NonFinite: naming the first node whose cotangent overflows.
         """
-        self._check_limit("the same sum is run.gradient(), one reverse sweep")
+        self.check_limit("the same sum is run.gradient(), one reverse sweep")
         total = TermSum(1, self.gradient.shape)
         first = np.zeros(1, dtype=np.int64)
         with np.errstate(all="ignore"):
@@ -214,7 +214,7 @@ class PathSet:
                     total.add(first, arrival.rows.sum(axis=0, keepdims=True), arrival.edge.jacobian)
         return np.asarray(total.result()[0])
 
-    def top(self, k: int, by: Literal["norm", "share"] = "norm") -> list[Path]:
+    def top(self, k: int, by: str = "norm") -> list[Path]:
         """The k heaviest paths by norm, or by the absolute value of the share, heaviest first.
 
         Exact: every path is looked at. Raises TooManyPaths past PATH_LIMIT, UnknownName for another `by`."""
@@ -242,11 +242,12 @@ class PathSet:
             import pandas
         except ImportError as error:
             raise MissingExtra("to_pandas", "pandas") from error
-        self._check_limit("ask for a slice: paths[:1000].to_pandas()")
+        self.check_limit("ask for a slice: paths[:1000].to_pandas()")
         columns = ("nodes", "loss", "entry", "lag", "norm", "share")
         return pandas.DataFrame([{c: getattr(p, c) for c in columns} for p in self], columns=columns)
 
-    def _check_limit(self, advice: str) -> None:
+    def check_limit(self, advice: str) -> None:
+        """Raise TooManyPaths, with what to do instead, where the set is past PATH_LIMIT."""
         if self.count > PATH_LIMIT:
             raise TooManyPaths(self.count, PATH_LIMIT, advice)
 
@@ -294,7 +295,8 @@ class PathSet:
     def _paths(self, table: PathTable) -> Iterator[Path]:
         rows = zip(*(getattr(table, name).tolist() for name in _COLUMNS), strict=True)
         for rank, loss, entry, norm, share in rows:
-            edges = self._order.edges(rank)
+            *inner, last = self._order.edges(rank)
+            edges = (*inner, leave_chart(self.graph, last))
             nodes = (edges[0].head, *(edge.tail for edge in edges))
             yield Path(rank, nodes, edges[0].head, entry, loss - entry, norm, share, edges)
 

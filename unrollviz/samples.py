@@ -18,7 +18,7 @@ END = "⏎"
 
 
 def article(
-    hidden: int = 3, activation: str = "tanh", seed: int = 0, cell: str = "elman", scheme: str = "uniform"
+    hidden: int = 3, activation: str = "tanh", seed: int = 0, cell: str = "elman", scheme: str = "orthogonal"
 ) -> Run:
     """The article's network: T = 5 steps with an output and a loss at each; n = k = 4, all numbers drawn by `seed`.
 

@@ -211,13 +211,18 @@ def _arrive(graph: Graph, fold: Sequence[Fold], edge: Edge, labels: Labels, rows
         for index, column in enumerate(fold):
             if column.enter is not None:
                 labels[:, index] = column.enter(labels[:, index], step)
+    return Arrival(leave_chart(graph, edge), labels, rows)
+
+
+def leave_chart(graph: Graph, edge: Edge) -> Edge:
+    """`edge` as the last one of a path: its vjp gives cotangents at the tail in the textbook's coordinates."""
     scale = graph.nodes[edge.tail].get("scale")
-    if scale is not None:  # the target itself is asked for: leave its chart
-        with np.errstate(divide="ignore"):
-            leave = Diagonal(1.0 / scale)
-        steps = ((edge.head, "chart", edge.jacobian), ("chart", edge.tail, leave))
-        edge = Edge(edge.head, edge.tail, edge.key, Composite(edge.head, edge.tail, steps))
-    return Arrival(edge, labels, rows)
+    if scale is None:
+        return edge
+    with np.errstate(divide="ignore"):
+        leave = Diagonal(1.0 / scale)
+    steps = ((edge.head, "chart", edge.jacobian), ("chart", edge.tail, leave))
+    return Edge(edge.head, edge.tail, edge.key, Composite(edge.head, edge.tail, steps))
 
 
 def entry_step(graph: Graph, edge: Edge) -> int:

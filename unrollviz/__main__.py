@@ -1,0 +1,5 @@
+"""`python -m unrollviz` is the command line."""
+
+from unrollviz.cli import main
+
+main()
