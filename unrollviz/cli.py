@@ -159,14 +159,20 @@ def _width(array: Any) -> int:
 
 
 def say(lines: Iterable[str]) -> None:
-    """Print lines to stdout."""
+    """Print lines to stdout, in ASCII where it knows nothing else."""
+    try:
+        "∂₄█".encode(sys.stdout.encoding)
+    except (UnicodeEncodeError, LookupError):
+        from unrollviz.draw.text import ascii_only
+
+        lines = map(ascii_only, lines)
     for line in lines:
-        click.echo(line)
+        sys.stdout.write(f"{line}\n")
 
 
 def say_json(value: dict[str, Any]) -> None:
     """Print one JSON object to stdout and nothing else."""
-    click.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    sys.stdout.write(json.dumps(value, allow_nan=False) + "\n")
 
 
 @click.group(
@@ -195,7 +201,7 @@ def cli(ctx: click.Context) -> None:
         if sys.stdin.isatty() and sys.stdout.isatty():
             ctx.invoke(debug, **{param.name: param.get_default(ctx) for param in debug.params if param.name})
         else:
-            click.echo(ctx.get_help())
+            say(ctx.get_help().splitlines())
 
 
 @cli.command(short_help="Everything once: count, forward pass, paths, their sum, a picture.")
@@ -357,7 +363,7 @@ def explain(loss: str, param: str, **model: Any) -> None:
       unrollviz explain L V
       unrollviz explain L3 b --text "hello"
     """
-    click.echo(build(**model).explain(loss, param))
+    say(build(**model).explain(loss, param).splitlines())
 
 
 @cli.command(short_help="Draw the unrolled graph, one path highlighted.")
@@ -406,7 +412,7 @@ def render(
     path = _chosen_path(run.paths(loss, param, detail=detail), highlight, run, detail) if highlight else None
     picture = run.draw(path, target=param, losses=loss, detail=detail, color_by=color_by, title=title)
     _write_picture(picture, output, engine)
-    click.echo(f"written: {clean(output)}")
+    say([f"written: {clean(output)}"])
 
 
 def _chosen_path(paths: PathSet, highlight: str, run: Run, detail: str) -> Any:
@@ -487,7 +493,7 @@ def main() -> None:
 
 
 def _fail(message: str) -> int:
-    click.echo(f"unrollviz: error: {clean(message, limit=2000)}", err=True)
+    sys.stderr.write(f"unrollviz: error: {clean(message, limit=2000)}\n")
     return 2
 
 

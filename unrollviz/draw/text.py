@@ -12,6 +12,18 @@ from unrollviz.arrays import Array
 
 UNDEFINED = "–"
 
+_ASCII: dict[int, str] = {
+    **str.maketrans("₀₁₂₃₄₅₆₇₈₉₋∂←→·⋮–−─│█░×κ′⎡⎢⎣⎤⎥⎦⟨⟩", "0123456789-d<>*:---|#=xk'[[[]]]<>"),
+    **str.maketrans(dict.fromkeys("▏▎▍▌▋▊▉", ".")),
+    **str.maketrans({"ŷ": "^y", "Σ": "sum", "∏": "prod", "‖": "|", "⁺": "+", "²": "^2", "⊙": "(*)", "σ": "sigma"}),
+    **str.maketrans({"✓": "ok:", "✗": "NO:", "±": "+-", "√": "sqrt", "…": "...", "⋯": "...", "≥": ">=", "≤": "<="}),
+}
+
+
+def ascii_only(text: str) -> str:
+    """`text` for a terminal that knows no more than ASCII."""
+    return text.translate(_ASCII)
+
 
 def number(value: float) -> str:
     """Four decimals, so that columns align at the point; scientific where that would hide digits: `1.234e-05`."""

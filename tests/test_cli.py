@@ -1,0 +1,352 @@
+"""The command line through its real entry point: output, JSON, exit codes, stderr."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import unrollviz as uz
+from unrollviz.cells import CELLS
+from unrollviz.cli import cli
+from unrollviz.graph import LEVELS
+from unrollviz.network import SCHEMES
+from unrollviz.ops import ACTIVATIONS
+from unrollviz.sweep import FOLDS
+
+UNROLLVIZ = [sys.executable, "-m", "unrollviz"]
+
+
+def run(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, with pipes for a terminal."""
+    return subprocess.run(
+        [*UNROLLVIZ, *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        stdin=subprocess.DEVNULL,
+        cwd=cwd,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8", **environment},
+        timeout=120,
+    )
+
+
+def output(*arguments: str, cwd: Path | None = None) -> str:
+    done = run(*arguments, cwd=cwd)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    return done.stdout
+
+
+def from_json(*arguments: str) -> dict:
+    text = output(*arguments, "--json")
+    assert text.count("\n") == 1
+    return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+def fails(*arguments: str, cwd: Path | None = None) -> str:
+    """The one line on stderr of a command that must fail on bad input."""
+    done = run(*arguments, cwd=cwd)
+    assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
+    assert done.stdout == ""
+    assert done.stderr.startswith("unrollviz: error: ")
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+# ------------------------------------------------------------------------------------ what it answers
+
+
+def test_four_paths_lead_from_L4_to_W_and_they_add_up():
+    found = from_json("paths", "--loss", "L4", "--param", "W", "--terms")
+    assert found["count"] == 4
+    assert found["shape"] == [3, 3]
+    assert [path["nodes"][-2] for path in found["paths"]] == ["s4", "s3", "s2", "s1"]
+    assert [path["entry"] for path in found["paths"]] == [4, 3, 2, 1]
+    assert [path["lag"] for path in found["paths"]] == [0, 1, 2, 3]
+    assert sum(path["share"] for path in found["paths"]) == pytest.approx(1, abs=1e-13)
+    total = np.sum([path["term"] for path in found["paths"]], axis=0)
+    np.testing.assert_allclose(total, uz.article().gradient("W", "L4"), rtol=0, atol=1e-15)
+    assert found["total_norm"] == pytest.approx(np.linalg.norm(total), rel=1e-14)
+    assert found["cancellation"] == pytest.approx(sum(p["norm"] for p in found["paths"]) / found["total_norm"])
+
+
+@pytest.mark.parametrize(("param", "count"), [("U", 15), ("W", 15), ("b", 15), ("V", 5), ("c", 5)])
+def test_paths_from_all_losses_of_the_article(param, count):
+    found = from_json("paths", "--param", param, "--top", "2")
+    assert (found["count"], len(found["paths"]), found["loss"]) == (count, 2, "L")
+
+
+@pytest.mark.parametrize(("param", "count"), [("W", 55), ("V", 10)])
+def test_paths_of_ten_steps(param, count):
+    assert from_json("paths", "--text", "abcdefghijk", "--param", param)["count"] == count
+
+
+def test_paths_are_an_aligned_table_with_a_sum_line():
+    lines = output("paths", "--loss", "L4", "--param", "W").splitlines()
+    rows = [line for line in lines if line[:1].isdigit()]
+    assert len(rows) == 4
+    assert len({row.index("%") for row in rows}) == 1
+    assert "✓ equal" in lines[-1]
+    assert "L₄ ← ŷ₄ ← s₄ ← s₃ ← W" in rows[1]
+
+
+def test_paths_cut_by_limit_keep_the_exact_count():
+    found = from_json("paths", "--limit", "3")
+    assert (found["count"], len(found["paths"])) == (15, 3)
+    assert "⋯ 12 more" in output("paths", "--limit", "3")
+
+
+def test_paths_to_a_state_an_input_and_none():
+    assert from_json("paths", "--loss", "L4", "--param", "s1")["paths"][0]["nodes"][-1] == "s1"
+    assert from_json("paths", "--loss", "L4", "--param", "x2")["paths"][0]["entry"] == 2
+    assert from_json("paths", "--loss", "L1", "--param", "x2")["count"] == 0
+    assert "no path leads" in output("paths", "--loss", "L1", "--param", "x2")
+    assert "no path leads" in output("flow", "--loss", "L1", "--param", "x2")
+
+
+@pytest.mark.parametrize("by", [*FOLDS, "path"])
+def test_flow_by_every_fold(by):
+    found = from_json("flow", "--by", by, "--param", "U")
+    assert found["by"] == by
+    assert sum(row["count"] for row in found["rows"]) == 15
+    assert sum(row["share"] for row in found["rows"]) == pytest.approx(1, abs=1e-12)
+    assert "15 paths" in output("flow", "--by", by, "--param", "U")
+
+
+def test_check_is_ok_and_a_broken_gradient_exits_1(tmp_path):
+    found = from_json("check")
+    assert found["ok"] is True
+    assert set(found["worst"]) == {"paths_vs_reverse", "forward_vs_reverse", "finite_difference"}
+    broken = "import unrollviz.jacobians as j; j.Diagonal.vjp = lambda self, rows: rows * self.slope * 1.001"
+    code = f"{broken}\nimport sys; sys.argv = ['unrollviz', 'check']\nfrom unrollviz.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 1
+    assert "✗" in done.stdout
+
+
+def test_info_counts_what_there_is():
+    found = from_json("info", "--hidden", "5")
+    article = uz.article(hidden=5)
+    assert found == {
+        "cell": "elman",
+        "parameters": {"U": [5, 4], "W": [5, 5], "b": [5], "V": [4, 5], "c": [4]},
+        "n_parameters": 4 * 5 + 25 + 20 + 5 + 4,
+        "nodes": article.graph.number_of_nodes(),
+        "edges": article.graph.number_of_edges(),
+        "steps": 5,
+        "loss": article.loss,
+        "losses": article.losses.tolist(),
+    }
+    assert "dn + d² + kd + d + k = 20 + 25 + 20 + 5 + 4 = 74" in output("info", "--hidden", "5")
+
+
+def test_explain_gives_the_articles_derivation():
+    text = output("explain", "L4", "W")
+    assert "L₄ depends on W via s₄, s₃, s₂, s₁: 4 paths" in text
+    assert "∂L₄/∂W = Σ_(k=1…4) ∂L₄/∂s₄ · ∂s₄/∂s_k · ∂⁺s_k/∂W" in text
+    assert "∂L₄/∂ŷ₄ · ∂ŷ₄/∂s₄ · ∂s₄/∂s₃ · ∂s₃/∂s₂ · ∂s₂/∂s₁ · ∂⁺s₁/∂W" in text
+    assert "feed-forward chain" in output("explain", "L", "V")
+
+
+@pytest.mark.parametrize("param", ["U", "W", "V", "b", "c", "s1", "x2", "a3", "yhat4"])
+@pytest.mark.parametrize("model", [[], ["--text", "a longer text than eight letters"]])
+def test_explain_works_for_every_parameter_and_length(param, model):
+    assert "Sum of the" in output("explain", "L4", param, *model)
+
+
+def test_demo_does_the_main_job(tmp_path):
+    text = output("demo", cwd=tmp_path)
+    assert "dn + d² + kd + d + k = 12 + 9 + 12 + 3 + 4 = 40" in text
+    assert "✓ equal" in text
+    assert (tmp_path / "unrolled.svg").read_text(encoding="utf-8").rstrip().endswith("</svg>")
+    assert [path.name for path in tmp_path.iterdir()] == ["unrolled.svg"]
+
+
+@pytest.mark.parametrize("suffix", ["svg", "png", "pdf", "dot"])
+def test_render_writes_by_suffix(tmp_path, suffix):
+    output("render", "--loss", "L4", "--highlight", "3", "-o", f"picture.{suffix}", cwd=tmp_path)
+    assert (tmp_path / f"picture.{suffix}").stat().st_size > 1000
+
+
+def test_a_path_is_highlighted_by_number_or_by_its_nodes(tmp_path):
+    output("render", "--loss", "L4", "--highlight", "2", "-o", "number.dot", cwd=tmp_path)
+    output("render", "--highlight", "L4,yhat4,s4,s3,W", "-o", "nodes.dot", cwd=tmp_path)
+    assert (tmp_path / "number.dot").read_text() == (tmp_path / "nodes.dot").read_text()
+
+
+def test_text_files_and_arrays(tmp_path):
+    (tmp_path / "hello.txt").write_text("hello\n", encoding="utf-8")
+    assert output("info", "--text-file", "hello.txt", cwd=tmp_path) == output("info", "--text", "hello")
+    np.savez(tmp_path / "data.npz", xs=np.array([0, 1, 2]), targets=np.array([1, 2, 0]))
+    assert "T = 3 steps" in output("info", "--data", "data.npz", cwd=tmp_path)
+    rng = np.random.default_rng(0)
+    given = {"xs": rng.standard_normal((4, 2, 3)), "targets": rng.dirichlet(np.ones(5), (4, 2))}
+    np.savez(tmp_path / "data.npz", **given, initial=np.ones(6))
+    text = output("info", "--data", "data.npz", "--hidden", "6", cwd=tmp_path)
+    assert "n = 3 inputs, d = 6 units, k = 5 classes" in text
+    assert "T = 4 steps, B = 2 instances" in text
+
+
+# ------------------------------------------------------------------------------------------ bad input
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["pahts"], "unknown command 'pahts'; did you mean paths?"),
+        (["paths", "--loss", "L9"], "unknown loss 'L9'"),
+        (["paths", "--param", "w"], "unknown parameter or node 'w'; did you mean W?"),
+        (["paths", "--detail", "stat"], "did you mean state?"),
+        (["paths", "--top", "3", "--by", "nrom"], "did you mean norm?"),
+        (["paths", "--top", "0"], "--top"),
+        (["flow", "--by", "lags"], "did you mean lag?"),
+        (["info", "--cell", "elmann"], "unknown cell 'elmann'; did you mean elman?"),
+        (["info", "--activation", "tan"], "did you mean tanh?"),
+        (["info", "--init", "orthogonl"], "did you mean orthogonal?"),
+        (["info", "--hidden", "0"], "hidden=0"),
+        (["info", "--hidden", "x"], "--hidden"),
+        (["info", "--seed", "-1"], "--seed"),
+        (["info", "--text", "a"], "at least 2"),
+        (["info", "--text", "ab", "--text-file", "x"], "give one of them"),
+        (["info", "--text-file", "none.txt"], "none.txt: cannot be read"),
+        (["info", "--data", "none.npz"], "none.npz: cannot be read"),
+        (["explain", "L4", "Q"], "unknown parameter or node 'Q'"),
+        (["explain", "L6"], "did you mean L5?"),
+        (["render", "-o", "no/such/folder.svg"], "there is no folder"),
+        (["render", "-o", "x.jpeg"], "svg"),
+        (["render", "--highlight", "99", "--loss", "L4", "-o", "x.svg"], "from 1 to 4"),
+        (["render", "--highlight", "L4,s3,W", "-o", "x.svg"], "unknown step of a path from L4 's3'"),
+        (["render", "--engine", "neato", "-o", "x.svg"], "engine"),
+        (["render", "--color-by", "shares", "-o", "x.svg"], "did you mean share?"),
+        (["debug"], "needs a terminal"),
+        (["paths", "--bad"], "No such option"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(tmp_path, arguments, said):
+    assert said in fails(*arguments, cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"xs": [0, 1]}, "has no array targets"),
+        ({"xs": [0, 1], "targets": [0]}, "one target for every input"),
+        ({"xs": [0, 1], "targets": [0, -1]}, "id -1 at step 2"),
+        ({"xs": [[0.0], [np.nan]], "targets": [0, 1]}, "x2 at step 2 is not finite"),
+        ({"xs": [[0.0], [np.inf]], "targets": [0, 1]}, "x2 at step 2 is not finite"),
+        ({"xs": np.zeros((0, 3)), "targets": np.zeros((0, 2))}, "xs is empty"),
+        ({"xs": [[0.0], [1.0]], "targets": [[0.7, 0.7], [0.5, 0.5]]}, "not a distribution"),
+        ({"xs": ["a", "b"], "targets": [0, 1]}, "not numbers"),
+        ({"xs": [0, 1], "targets": [0, 1], "initial": [1.0]}, "initial has shape"),
+        ({"xs": [0, 1], "targets": [0, 1], "intial": [1.0]}, "did you mean initial?"),
+        ({"xs": np.array([None, 1], dtype=object), "targets": [0, 1]}, "never loaded"),
+        ({"xs": 3, "targets": 4}, "single number"),
+        ({"xs": np.full((2, 64), 1.7e308), "targets": [0, 1]}, "node U@x1 at step 1 is not finite"),
+    ],
+)
+def test_bad_data_names_what_and_where(tmp_path, arrays, said):
+    np.savez(tmp_path / "data.npz", **{name: np.asarray(value) for name, value in arrays.items()})
+    assert said in fails("info", "--data", "data.npz", "--activation", "identity", "--init", "uniform", cwd=tmp_path)
+
+
+def test_a_failed_render_keeps_the_old_file(tmp_path):
+    old = tmp_path / "unrolled.svg"
+    old.write_text("old", encoding="utf-8")
+    fails("render", "--highlight", "99", "-o", str(old))
+    fails("render", "--engine", "dot", "-o", str(old), "--title", "x") if not _has_dot() else None
+    assert old.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["unrolled.svg"]
+
+
+def _has_dot() -> bool:
+    return any((Path(folder) / "dot").exists() for folder in os.environ.get("PATH", "").split(os.pathsep))
+
+
+def test_control_characters_never_reach_the_terminal(tmp_path):
+    hostile = "a\x1b]52;c;UFdORUQ=\x1b\\b\u202ec"
+    for arguments in (["info", "--text", hostile], ["paths", "--text", hostile, "--loss", "L2"]):
+        assert not {"\x1b", "\u202e"} & set(output(*arguments))
+    assert "\x1b" not in fails("info", "--cell", "\x1b[31mred")
+
+
+# ------------------------------------------------------------------------------------------- manners
+
+
+def test_help_names_every_choice():
+    text = output("paths", "--help") + output("flow", "--help")
+    for choice in (*CELLS, *ACTIVATIONS, *SCHEMES, *LEVELS, *FOLDS):
+        assert choice in text
+    assert set(cli.commands) == {"demo", "info", "paths", "flow", "check", "explain", "render", "debug"}
+    for command in cli.commands:
+        assert command in output("--help")
+
+
+def test_without_a_command_and_a_terminal_it_is_the_help():
+    assert output() == output("--help")
+
+
+@pytest.mark.parametrize("module", ["unrollviz", "unrollviz.cli", "unrollviz.api"])
+def test_import_never_loads_the_heavy_optional_parts(module):
+    heavy = "{'textual', 'torch', 'matplotlib', 'pandas', 'graphviz', 'pygraphviz'}"
+    code = f"import {module}, sys; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_help_loads_neither_numpy_nor_networkx():
+    code = (
+        "import sys; sys.argv = ['unrollviz', '--help']\nfrom unrollviz.cli import main\n"
+        "try: main()\nexcept SystemExit: print(sorted({'numpy', 'networkx', 'textual', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("[]\n")
+
+
+def test_completion_knows_the_choices():
+    done = run(_UNROLLVIZ_COMPLETE="bash_complete", COMP_WORDS="unrollviz info --activation ", COMP_CWORD="3")
+    assert "plain,tanh" in done.stdout
+
+
+def test_a_closed_pipe_is_quiet():
+    command = " ".join(UNROLLVIZ) + " paths | head -n 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, encoding="utf-8")
+    assert "Traceback" not in done.stderr
+    assert done.stdout.startswith("∂L/∂W")
+
+
+def test_ascii_terminals_are_served_too():
+    done = subprocess.run(
+        [*UNROLLVIZ, "paths"], capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}, check=False
+    )
+    assert done.returncode == 0
+    assert b"dL/dW is a sum over 15 paths" in done.stdout
+    assert b"L2 < ^y2 < s2 < s1 < W" in done.stdout
+    assert b"?" not in done.stdout
+
+
+def test_an_interrupt_exits_130_without_a_traceback(tmp_path):
+    text = "ab" * 4000
+    process = subprocess.Popen(
+        [*UNROLLVIZ, "check", "--text", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path
+    )
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"Traceback" not in errors
+
+
+def test_progress_goes_to_a_terminal_only(tmp_path):
+    reader, terminal = pty.openpty()
+    done = subprocess.run([*UNROLLVIZ, "check"], stdout=subprocess.PIPE, stderr=terminal, check=True)
+    os.close(terminal)
+    assert b"checking" in os.read(reader, 65536)
+    assert b"checking" not in done.stdout
+    assert run("check").stderr == ""

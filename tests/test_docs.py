@@ -1,0 +1,79 @@
+"""The README, ARCHITECTURE and examples do what they say: their commands and code are executed."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+COMMANDS = [
+    (match[1], match[2])
+    for kind, block in BLOCKS
+    if kind == "console"
+    for match in re.finditer(r"\$ (.*)\n((?:[^$].*\n|\n)*)", block)
+]
+
+
+def run(arguments: list[str], cwd: Path) -> str:
+    done = subprocess.run([sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(("command", "said"), COMMANDS, ids=[command for command, _ in COMMANDS])
+def test_readme_commands_run_and_print_what_they_show(command, said, tmp_path):
+    program, *arguments = shlex.split(command)
+    assert program == "unrollviz"
+    printed = run(["-m", "unrollviz", *arguments], tmp_path).splitlines()
+    for line in said.splitlines():
+        assert line in printed or not line.strip()
+
+
+def test_readme_python_runs(tmp_path):
+    (code,) = [block for kind, block in BLOCKS if kind == "python"]
+    assert "dn + d² + kd + d + k = 12 + 9 + 12 + 3 + 4 = 40" in run(["-c", code], tmp_path)
+
+
+def test_readme_names_the_two_commands_that_the_makefile_has():
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    (block,) = [block for kind, block in BLOCKS if kind == "sh"]
+    assert [line.split()[1] for line in block.splitlines()] == ["demo", "test"]
+    assert {"demo", "test"} <= set(targets)
+    assert "make test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_readme_links_lead_somewhere():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).is_file(), target
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem)
+def test_examples_run(example, tmp_path):
+    if "import torch" in example.read_text(encoding="utf-8"):
+        pytest.importorskip("torch")
+    assert run([str(example)], tmp_path)
+
+
+def test_the_name_example_draws(tmp_path):
+    run([str(ROOT / "examples" / "name.py"), "ada", "ada.svg"], tmp_path)
+    assert (tmp_path / "ada.svg").stat().st_size > 1000
+
+
+def test_architecture_names_every_file_and_no_other():
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    (plan,) = re.findall(r"```\n(cli\.py.*?)```", text, re.DOTALL)
+    drawn = set(re.findall(r"\b(\w+(?:\.py|/))", plan))
+    package = ROOT / "unrollviz"
+    files = {path.name for path in package.glob("*.py")} - {"__init__.py", "__main__.py"}
+    folders = {f"{path.name}/" for path in package.iterdir() if list(path.glob("*.py"))}
+    assert drawn == files | folders
+
+
+def test_every_module_says_what_it_is_for():
+    for path in (ROOT / "unrollviz").rglob("*.py"):
+        assert path.read_text(encoding="utf-8").startswith('"""'), path
