@@ -80,17 +80,18 @@ def layout(graph: Graph) -> Layout:
     for kind in reversed(_initial_beside_state(kinds, graph)):
         rows.append(Row(kind, typeset(kind), None))
         rows += [Row(p, typeset(p), p) for p, consumer in rail_below.items() if consumer == kind]
-    row_of = {row.kind: index for index, row in enumerate(rows)}
+    row_of = {row.kind: index for index, row in enumerate(rows) if row.rail is None}
+    rail_of = {row.rail: index for index, row in enumerate(rows)}  # apart: an LSTM has a state c and a parameter c
     columns: tuple[int | None, ...] = (None, *sorted(times))
     column_of = {time: index for index, time in enumerate(columns)}
     nodes, copies = {}, {}
     for name, node in graph.nodes(data=True):
         if node["role"] == "parameter":
-            if name not in row_of:
+            if name not in rail_of:
                 continue  # no edge uses it at this level
-            nodes[name] = Place(0, row_of[name])
+            nodes[name] = Place(0, rail_of[name])
             for _, head, key in graph.out_edges(name, keys=True):
-                copies[name, head, key] = Place(column_of[graph.nodes[head]["time"]], row_of[name])
+                copies[name, head, key] = Place(column_of[graph.nodes[head]["time"]], rail_of[name])
         else:
             nodes[name] = Place(column_of[node["time"]], row_of[kind_of(name)])
     return Layout(tuple(rows), columns, nodes, copies)
@@ -98,7 +99,7 @@ def layout(graph: Graph) -> Layout:
 
 def _initial_beside_state(kinds: list[str], graph: Graph) -> list[str]:
     """The kinds in the order of computation, an initial state's row moved up to where step 1 computes its kind."""
-    order = {}
+    order: dict[str, int] = {}
     for name, node in graph.nodes(data=True):
         if node["role"] not in ("parameter", "initial"):
             order.setdefault(kind_of(name), len(order))
