@@ -15,7 +15,7 @@ name = sys.argv[1] if len(sys.argv) > 1 else "matilda"
 picture = sys.argv[2] if len(sys.argv) > 2 else None
 
 # The vocabulary is that of all the names, so that every name has the same ids.
-vocabulary = sorted(set("".join(uz.first_names()))) + [END]
+vocabulary = [*sorted(set("".join(uz.first_names()))), END]
 spelling = uz.spell(name + END, vocabulary)
 network = uz.Network.init("elman", inputs=len(vocabulary), hidden=16, outputs=len(vocabulary), scheme="orthogonal")
 run = uz.unroll(network, spelling.xs, spelling.targets, vocabulary=vocabulary)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+import networkx as nx
 import numpy.typing as npt
 
 from unrollviz import check as checking
@@ -120,16 +121,18 @@ class Run(unrolling.Unrolled):
         from unrollviz.draw.dot import picture
 
         chosen = self.loss_names(losses)
-        nodes = highlight.nodes if isinstance(highlight, Path) else tuple(highlight or ())
-        if nodes:
-            target = self._target(nodes[-1])
-            found = self.paths(nodes[0], target, detail=detail).find(nodes)
-            highlight = found
+        if highlight is None or isinstance(highlight, Path):
+            path = highlight
+        else:
+            path = self.paths(highlight[0], highlight[-1], detail=detail).find(highlight)
+        target = target if path is None else path.nodes[-1]
         graph = self.level(detail, self._target(target))
+        if path is not None and not nx.is_path(graph, path.nodes[::-1]):
+            raise UnrollvizError(f"the path is not one of level {detail}; draw it at the level at which it was listed")
         if color_by not in (None, "share"):
             raise UnknownName("colouring", str(color_by), ["share"])
         shares = edge_shares(graph, chosen, target) if color_by == "share" else None
-        return picture(graph, highlight=highlight if nodes else None, shares=shares, title=title)
+        return picture(graph, highlight=path, shares=shares, title=title)
 
     def _target(self, name: str) -> str:
         if name not in self.graph:

@@ -11,13 +11,13 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from unrollviz import __version__
-from unrollviz.errors import BadFile, UnknownName, UnrollvizError
+from unrollviz.errors import UnknownName, UnrollvizError
+from unrollviz.files import check_writable
 from unrollviz.names import clean
 
 if TYPE_CHECKING:
@@ -429,17 +429,6 @@ def _write_picture(picture: Any, output: str, engine: str) -> None:
     from unrollviz.draw.engine import write
 
     write(picture.source, output, engine=engine)
-
-
-def check_writable(output: str) -> None:
-    """Raise BadFile where the file could not be written, before any work is done."""
-    folder = Path(output).parent
-    if not folder.is_dir():
-        raise BadFile(clean(output), f"there is no folder {clean(str(folder))}; make it first")
-    if Path(output).is_dir():
-        raise BadFile(clean(output), "is a folder; give the name of a file")
-    if not os.access(folder, os.W_OK):
-        raise BadFile(clean(output), f"the folder {clean(str(folder))} may not be written to; choose another")
 
 
 @cli.command(short_help="Step through it in the terminal, forwards and back.")

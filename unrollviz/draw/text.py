@@ -13,7 +13,7 @@ from unrollviz.arrays import Array
 UNDEFINED = "–"
 
 _ASCII: dict[int, str] = {
-    **str.maketrans("₀₁₂₃₄₅₆₇₈₉₋∂←→·⋮–−─│█░×κ′⎡⎢⎣⎤⎥⎦⟨⟩", "0123456789-d<>*:---|#=xk'[[[]]]<>"),
+    **dict(zip(map(ord, "₀₁₂₃₄₅₆₇₈₉₋∂←→·⋮–−─│█░×κ′⎡⎢⎣⎤⎥⎦⟨⟩"), "0123456789-d<>*:---|#=xk'[[[]]]<>", strict=True)),
     **str.maketrans(dict.fromkeys("▏▎▍▌▋▊▉", ".")),
     **str.maketrans({"ŷ": "^y", "Σ": "sum", "∏": "prod", "‖": "|", "⁺": "+", "²": "^2", "⊙": "(*)", "σ": "sigma"}),
     **str.maketrans({"✓": "ok:", "✗": "NO:", "±": "+-", "√": "sqrt", "…": "...", "⋯": "...", "≥": ">=", "≤": "<="}),
