@@ -1,0 +1,39 @@
+"""An event in one line of typeset words and symbols."""
+
+from __future__ import annotations
+
+from unrollviz.debugger.events import Event
+from unrollviz.debugger.timeline import Timeline
+from unrollviz.graph import Graph, formula
+from unrollviz.names import derivative
+
+
+def describe(source: Graph, timeline: Timeline, event: Event) -> str:
+    """`s₃ = tanh(U x₃ + W s₂ + b)` in the forward pass, `∂L/∂s₃ += ∂L/∂s₄ · ∂s₄/∂s₃` in the backward pass.
+
+    `source` is the traced graph at level `op`, in which every formula is found.
+    """
+    if event.phase == "sum":
+        return _sum(timeline, event.node)
+    if event.head is None:
+        return formula(source, event.node, stop=timeline.graph)
+    sign = "+=" if len(timeline.contributions[event.node]) > 1 else "="
+    received, handed_back = cotangent(timeline, event.node), cotangent(timeline, event.head)
+    return f"{received} {sign} {handed_back} · {local_jacobian(timeline, event.head, event.node)}"
+
+
+def cotangent(timeline: Timeline, node: str) -> str:
+    """`∂L/∂s₃`; `∂L₄/∂s₃` where the backward pass starts at L₄ alone."""
+    return derivative(timeline.losses[0] if len(timeline.losses) == 1 else "L", node)
+
+
+def local_jacobian(timeline: Timeline, head: str, tail: str) -> str:
+    """`∂s₄/∂s₃`; `∂⁺s₄/∂W` where the argument is a parameter, which s₄ uses in other ways too."""
+    return derivative(head, tail, direct=timeline.graph.nodes[tail]["role"] == "parameter")
+
+
+def _sum(timeline: Timeline, node: str) -> str:
+    count = len(timeline.contributions[node])
+    if count == 0:
+        return f"{cotangent(timeline, node)} = 0: no path leads there"
+    return f"{cotangent(timeline, node)} is complete: {count:,} contribution{'s' if count > 1 else ''} added up"

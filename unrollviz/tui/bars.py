@@ -1,0 +1,72 @@
+"""The lines at the top and the bottom: where the run stands and what happens, and which keys apply."""
+
+from __future__ import annotations
+
+from rich.style import Style
+from rich.text import Text
+from textual.widget import Widget
+
+from unrollviz.debugger.events import PHASES
+from unrollviz.debugger.words import describe
+from unrollviz.names import clean
+from unrollviz.tui.actions import ACTIONS
+from unrollviz.tui.look import palette
+from unrollviz.tui.state import DebugState
+
+
+class EventBar(Widget):
+    """Two lines: the phases with the present one marked, and what has just happened."""
+
+    def __init__(self, state: DebugState) -> None:
+        super().__init__(id="event")
+        self.state = state
+
+    def show(self, state: DebugState) -> None:
+        self.state = state
+        self.refresh()
+
+    def render(self) -> Text:
+        look, state = palette(self.app.current_theme.dark), self.state
+        line = Text(" ", no_wrap=True, overflow="ellipsis")
+        for index, phase in enumerate(PHASES):
+            here = phase == state.now.phase and state.now.event is not None
+            line.append(" → " if index else "", look.quiet)
+            line.append(f" {phase} " if here else phase, look.now + Style(reverse=True) if here else look.quiet)
+        line.append(f"   {state.cursor:,}/{state.scene.timeline.end:,}", look.text)
+        if state.busy or state.note:
+            line.append(f"   {clean(state.busy or state.note)}", look.cotangent)
+        return line.append("\n").append(self._sentence())
+
+    def _sentence(self) -> Text:
+        look, state = palette(self.app.current_theme.dark), self.state
+        source, timeline = state.scene.run.graph, state.scene.timeline
+        event, following = state.now.event, state.now.next
+        line = Text(" ", no_wrap=True, overflow="ellipsis")
+        if event is None:
+            line.append("nothing has happened yet", look.quiet)
+        else:
+            line.append(clean(describe(source, timeline, event)), look.now)
+        if following is not None:
+            line.append("    next: " + clean(describe(source, timeline, following)), look.quiet)
+        return line
+
+
+class KeyBar(Widget):
+    """One line of keys from the table: as many as there is room for, help and leaving always."""
+
+    def render(self) -> Text:
+        together: dict[str, list[str]] = {}
+        for action in ACTIONS:
+            if action.brief:
+                together.setdefault(action.brief, []).append(action.key)
+        words = {brief: self._word(brief, keys) for brief, keys in together.items()}
+        always = Text().append_text(words.pop("help")).append_text(words.pop("quit"))
+        line = Text(no_wrap=True, overflow="crop")
+        for word in words.values():
+            if line.cell_len + word.cell_len + always.cell_len <= self.size.width:
+                line.append_text(word)
+        return line.append(" " * (self.size.width - line.cell_len - always.cell_len)).append_text(always)
+
+    def _word(self, brief: str, keys: list[str]) -> Text:
+        look = palette(self.app.current_theme.dark)
+        return Text(" ").append(" ".join(keys), look.now).append(f" {brief} ", look.quiet)

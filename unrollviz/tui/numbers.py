@@ -1,0 +1,59 @@
+"""Numbers in columns: rounded alike, aligned, cut where there is no room, and never longer than they say."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from unrollviz.arrays import Array
+
+
+def figure(value: float) -> str:
+    """A norm or a loss in at most 9 characters: `0.7311`, `12.04`, `1.3e-07`, `0`, `nan`, `∞`."""
+    if math.isnan(value):
+        return "nan"
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    if value == 0:
+        return "0"
+    if 1e-3 <= abs(value) < 1e5:
+        return f"{value:.4g}" if abs(value) >= 1 else f"{value:.4f}"
+    return f"{value:.1e}"
+
+
+def table(values: Array, width: int, height: int) -> list[str]:
+    """An array as at most `height` lines of at most `width` characters, and one that says what is left out.
+
+    Entries are aligned; a single row is wrapped."""
+    rows = np.atleast_2d(values)
+    rows = rows.reshape(-1, rows.shape[-1])
+    text = _formatted(rows[:height, : width * height])
+    cell = max((len(word) for line in text for word in line), default=0)
+    fits = max((width - 1) // (cell + 1), 1)
+    if len(rows) == 1:
+        text = [text[0][start : start + fits] for start in range(0, len(text[0]), fits)][:height]
+        cut, left_out = "", rows.shape[1] - sum(map(len, text))
+    else:
+        cut, left_out = " …" * (fits < rows.shape[1]), len(rows) - len(text)
+    lines = [" ".join(word.rjust(cell) for word in line[:fits]) + cut for line in text]
+    return lines + [f"… {left_out:,} more {'entries' if len(rows) == 1 else 'rows'}"] * (left_out > 0)
+
+
+def _formatted(rows: Array) -> list[list[str]]:
+    """Every entry with the same number of decimals; whole numbers as such."""
+    finite = np.abs(rows[np.isfinite(rows)])
+    largest = float(finite.max(initial=0.0))
+    if largest < 1e6 and (finite == np.round(finite)).all():
+        form = "{:.0f}"
+    else:
+        form = "{:.4f}" if 1e-2 <= largest < 1e4 else "{:.2e}"
+    return [
+        [form.format(value) if value and math.isfinite(value) else figure(value) for value in row]
+        for row in rows.tolist()
+    ]
+
+
+def shape(values: Array) -> str:
+    """`3 × 4`; `a number` for a scalar."""
+    return " × ".join(map(str, values.shape)) or "a number"
