@@ -15,24 +15,25 @@ net = run.network
 rnn = torch.nn.RNN(net.inputs, net.hidden, dtype=torch.float64)
 readout = torch.nn.Linear(net.hidden, net.outputs, dtype=torch.float64)
 with torch.no_grad():
-    for parameter, name in (
-        (rnn.weight_ih_l0, "U"),
-        (rnn.weight_hh_l0, "W"),
-        (rnn.bias_ih_l0, "b"),
-        (readout.weight, "V"),
-        (readout.bias, "c"),
+    for module, parameter, name in (
+        (rnn, "weight_ih_l0", "U"),
+        (rnn, "weight_hh_l0", "W"),
+        (rnn, "bias_ih_l0", "b"),
+        (readout, "weight", "V"),
+        (readout, "bias", "c"),
     ):
-        parameter.copy_(torch.tensor(net.params[name]))
-    rnn.bias_hh_l0.zero_()
+        module.get_parameter(parameter).copy_(torch.tensor(net.params[name]))
+    rnn.get_parameter("bias_hh_l0").zero_()
+recurrent = rnn.get_parameter("weight_hh_l0")
 
-states, _ = rnn(torch.tensor(run.inputs), torch.tensor(run.initial)[None])
+states, _ = rnn(torch.tensor(run.inputs), torch.tensor(run.initial["s0"])[None])
 losses = torch.nn.functional.cross_entropy(
     readout(states).flatten(0, 1), torch.tensor(run.targets).flatten(0, 1), reduction="none"
 )
 
 # The whole sequence at once, and each loss on its own: do they agree? (pytorch#635)
-whole = torch.autograd.grad(losses.sum(), rnn.weight_hh_l0, retain_graph=True)[0].numpy()
-each = [torch.autograd.grad(loss, rnn.weight_hh_l0, retain_graph=True)[0].numpy() for loss in losses]
+whole = torch.autograd.grad(losses.sum(), recurrent, retain_graph=True)[0].numpy()
+each = [torch.autograd.grad(loss, recurrent, retain_graph=True)[0].numpy() for loss in losses]
 print("PyTorch, whole sequence against the sum over losses:", np.abs(whole - sum(each)).max())
 print("unrollviz against PyTorch:                          ", np.abs(run.gradient("W") - whole).max())
 

@@ -15,11 +15,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unrollviz.api import Run, unroll
+    from unrollviz.api import Network, Run, unroll
     from unrollviz.check import Report
     from unrollviz.errors import TooManyPaths, UnrollvizError
     from unrollviz.flow import Flow
-    from unrollviz.network import Network
     from unrollviz.paths import Path, PathSet
     from unrollviz.samples import article, first_names, spell, sunspots
     from unrollviz.tui.app import debug
@@ -29,7 +28,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Flow": "flow",
-    "Network": "network",
+    "Network": "api",
     "Path": "paths",
     "PathSet": "paths",
     "Report": "check",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import networkx as nx
 import numpy.typing as npt
@@ -14,17 +15,58 @@ from unrollviz import unrolled as unrolling
 from unrollviz.arrays import Array
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.explain import explain, explain_total
-from unrollviz.flow import Flow, edge_shares, flow, gradient
+from unrollviz.flow import Flow, Truncation, edge_shares, flow, gradient, truncation
 from unrollviz.graph import LEVELS, Graph, level_of_detail, names_of, node_named
-from unrollviz.network import Network
-from unrollviz.paths import Path, PathSet
+from unrollviz.network import Network as PlainNetwork
+from unrollviz.paths import Path as GraphPath
+from unrollviz.paths import PathSet
 from unrollviz.sweep import FOLDS
 
 if TYPE_CHECKING:
     import graphviz
 
+    from unrollviz.readers.found import Found
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
+class Network(PlainNetwork):
+    """A recurrent network that can be read from files and written to them. See `unrollviz.network.Network`."""
+
+    @classmethod
+    def load(
+        cls, path: str | Path, *, readout: str | None = None, rnn: str | None = None, activation: str | None = None
+    ) -> Self:
+        """The network in a .npz, .safetensors, .pt, .pth or .onnx file; see `unrollviz.readers.weights.load`.
+
+        Raises BadFile, `path: reason`, MissingExtra."""
+        from unrollviz.readers.weights import load
+
+        return cls.of(load(path, readout=readout, rnn=rnn, activation=activation))
+
+    @classmethod
+    def from_torch(cls, rnn: Any, readout: Any) -> Self:
+        """The network of a live nn.RNN, nn.GRU or nn.LSTM and an nn.Linear that reads it out.
+
+        Raises ShapeError where they are none, or do not fit each other."""
+        from unrollviz.readers.weights import from_torch
+
+        return cls.of(from_torch(rnn, readout))
+
+    @classmethod
+    def of(cls, found: Found) -> Self:
+        """The network that a reader found."""
+        return cls(found.cell, found.params, found.activation, found.layers, found.bidirectional)
+
+    def save(self, path: str | Path) -> None:
+        """Write to .npz or .safetensors; `load` gives it back bit for bit. In PyTorch's layout where it has the cell.
+
+        Raises BadFile where it cannot be written."""
+        from unrollviz.readers.weights import save
+
+        save(self, path)
+
+
+@dataclass(frozen=True, eq=False)
 class Run(unrolling.Unrolled):
     """An unrolled network and the questions one can ask of it. Made by `unroll`."""
 
@@ -47,14 +89,31 @@ class Run(unrolling.Unrolled):
         if losses is None:
             return known
         chosen = [losses] if isinstance(losses, str) else list(losses)
+        valid = set(known)
         for name in chosen:
-            if name not in known:
+            if name not in valid:
                 raise UnknownName("loss", name, known)
-        return chosen
+        return list(dict.fromkeys(chosen))
 
-    def gradient(self, target: str, losses: str | Sequence[str] | None = None) -> Array:
-        """∂L/∂target by one reverse sweep; of some losses only, where given. Shape of the target."""
-        return gradient(self.graph, self.loss_names(losses), self._target(target))
+    def gradient(self, target: str, losses: str | Sequence[str] | None = None, *, truncate: int | None = None) -> Array:
+        """∂L/∂target by one reverse sweep; of some losses only, where given. Shape of the target.
+
+        With `truncate` without the paths of a longer lag: truncated backpropagation."""
+        chosen, name = self.loss_names(losses), self._target(target)
+        if truncate is not None:
+            return truncation(self.graph, chosen, name, truncate).gradient
+        return gradient(self.graph, chosen, name)
+
+    def truncation(self, target: str, steps: int, losses: str | Sequence[str] | None = None) -> Truncation:
+        """How far backpropagation truncated after `steps` steps is from the true gradient: cosine and norm ratio."""
+        return truncation(self.graph, self.loss_names(losses), self._target(target), steps)
+
+    @property
+    def recurrent_weight(self) -> str:
+        """The parameter that questions are about where none is named: W, or that of the forget or candidate gate."""
+        last = {name: name.rpartition(".")[2] for name in self.network.params}
+        usual = [name for name, word in last.items() if word in ("W", "W_f", "W_n")]
+        return (usual or [name for name, word in last.items() if word[0] == "W"] or list(last))[0]
 
     def gradients(self) -> dict[str, Array]:
         """∂L/∂ every parameter."""
@@ -103,9 +162,9 @@ class Run(unrolling.Unrolled):
 
     def draw(
         self,
-        highlight: Path | Sequence[str] | None = None,
+        highlight: GraphPath | Sequence[str] | None = None,
         *,
-        target: str = "W",
+        target: str | None = None,
         losses: str | Sequence[str] | None = None,
         detail: str = "state",
         color_by: str | None = None,
@@ -121,11 +180,11 @@ class Run(unrolling.Unrolled):
         from unrollviz.draw.dot import picture
 
         chosen = self.loss_names(losses)
-        if highlight is None or isinstance(highlight, Path):
+        if highlight is None or isinstance(highlight, GraphPath):
             path = highlight
         else:
             path = self.paths(highlight[0], highlight[-1], detail=detail).find(highlight)
-        target = target if path is None else path.nodes[-1]
+        target = path.nodes[-1] if path else target or self.recurrent_weight
         graph = self.level(detail, self._target(target))
         if path is not None and not nx.is_path(graph, path.nodes[::-1]):
             raise UnrollvizError(f"the path is not one of level {detail}; draw it at the level at which it was listed")
@@ -135,20 +194,28 @@ class Run(unrolling.Unrolled):
         return picture(graph, highlight=path, shares=shares, title=title)
 
     def _target(self, name: str) -> str:
+        several = [
+            param
+            for param in self.network.params
+            if param.rpartition(".")[2].startswith(f"{name}_") or param.endswith(f".{name}")
+        ]
+        if name not in self.graph and several:
+            raise UnrollvizError(f"there are several {name} here; choose one of {', '.join(several)}")
         if name not in self.graph:
             raise UnknownName("parameter or node", name, self.graph)
+        if self.graph.nodes[name]["role"] == "loss":
+            raise UnrollvizError(f"{name} is a loss, where paths begin; ask for a parameter or another node")
         return name
 
 
 def unroll(
-    network: Network,
-    xs: npt.ArrayLike,
-    targets: npt.ArrayLike,
-    *,
-    initial: npt.ArrayLike | None = None,
-    vocabulary: Sequence[str] | None = None,
+    network: PlainNetwork, xs: npt.ArrayLike, targets: npt.ArrayLike, **options: Unpack[unrolling.Options]
 ) -> Run:
     """See `unrollviz.unrolled.unroll`; the result also answers questions."""
-    plain = unrolling.unroll(network, xs, targets, initial=initial, vocabulary=vocabulary)
-    values: dict[str, Any] = {f.name: getattr(plain, f.name) for f in fields(unrolling.Unrolled)}
+    return ask(unrolling.unroll(network, xs, targets, **options))
+
+
+def ask(unrolled: unrolling.Unrolled) -> Run:
+    """`unrolled`, made to answer questions."""
+    values: dict[str, Any] = {f.name: getattr(unrolled, f.name) for f in fields(unrolling.Unrolled)}
     return Run(**values)

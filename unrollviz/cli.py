@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,6 +24,7 @@ from unrollviz.names import clean
 if TYPE_CHECKING:
     from unrollviz.api import Run
     from unrollviz.paths import PathSet
+    from unrollviz.readers.experiment import Experiment
 
 Options = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -78,84 +80,126 @@ def _all(*options: Options) -> Options:
 
 
 model_options = _all(
+    click.argument("spec", required=False, metavar="[SPEC]"),
     click.option("--text", metavar="TEXT", help='Predict each next letter of TEXT; "hello" has T = 4 steps.'),
-    click.option("--text-file", metavar="FILE", help="The same with the contents of a UTF-8 text file."),
-    click.option("--data", metavar="FILE.npz", help="Arrays xs and targets (and initial, the state s0)."),
-    click.option("--cell", default="elman", show_default=True, type=Name(_table("cells", "CELLS")), help="elman."),
+    click.option(
+        "--text-file", type=click.Path(path_type=Path), metavar="FILE", help="The same with a UTF-8 text file."
+    ),
+    click.option(
+        "--data",
+        type=click.Path(path_type=Path),
+        metavar="FILE.npz",
+        help="Arrays xs and targets; lengths, weights and initial states (initial; h0, l2.c0) if you like.",
+    ),
+    click.option("--steps", type=click.IntRange(min=1), metavar="T", help="T steps of random numbers."),
+    click.option("--cell", type=Name(_table("cells", "CELLS")), help="elman, gru or lstm.  [default: elman]"),
     click.option("--hidden", type=int, metavar="D", help="State units d.  [default: 3; 8 with text or data]"),
+    click.option("--layers", type=int, metavar="N", help="Layers on top of each other.  [default: 1]"),
+    click.option("--bidirectional", is_flag=True, default=None, help="Every layer reads in both directions."),
+    click.option("--learn-initial", is_flag=True, default=None, help="Initial states are parameters."),
     click.option(
         "--activation",
-        default="tanh",
-        show_default=True,
         type=Name(_table("ops", "ACTIVATIONS")),
-        help="tanh, relu, sigmoid or identity.",
+        help="Of an Elman cell: tanh, relu, sigmoid or identity.  [default: tanh]",
     ),
     click.option(
         "--init",
-        "scheme",
-        default="orthogonal",
-        show_default=True,
         type=Name(_table("network", "SCHEMES")),
-        help="How weights begin: uniform (±1/√d), xavier, orthogonal or identity.",
+        help="How weights begin: uniform (±1/√d), xavier, orthogonal or identity.  [default: orthogonal]",
     ),
-    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all random numbers."),
+    click.option("--seed", type=click.IntRange(min=0), help="Of all random numbers.  [default: 0]"),
+    click.option(
+        "--criterion",
+        type=Name(_table("losses", "LOSSES")),
+        help="cross_entropy, binary_cross_entropy or squared_error.  [default: cross_entropy]",
+    ),
+    click.option(
+        "--readout", type=Name(_table("unrolled", "READOUTS")), help="every step, or only the last.  [default: every]"
+    ),
+    click.option(
+        "--reduction", type=Name(_table("unrolled", "REDUCTIONS")), help="Over the steps: sum or mean.  [default: sum]"
+    ),
+    click.option("--rnn", metavar="PREFIX", help="The recurrent module in a file that holds several."),
+    click.option("--readout-layer", metavar="NAME", help="The readout layer in a file where several fit."),
+    click.option(
+        "--max-mib", type=click.IntRange(min=1), default=512, show_default=True, help="What a file may declare to hold."
+    ),
 )
-"""Which network and which sequence; without any of them, the article's."""
+"""Which network, which sequence and which loss; without any of them, the article's. SPEC is a file."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object, numbers in full precision.")
 loss_option = click.option("--loss", metavar="L4", help="One loss, L1 … LT.  [default: all of them]")
 param_option = click.option(
-    "--param", default="W", show_default=True, help="U, W, V, b, c, or any other node: s1, x2, a3."
+    "--param", help="U, W, V, b, c; W_f, l2.bwd.W_n; or any other node: s1, x2, a3.  [default: W, of an LSTM W_f]"
 )
 detail_option = click.option(
     "--detail",
     default="state",
     show_default=True,
     type=Name(_table("graph", "LEVELS")),
-    help="Level of detail of paths: state (the article's) or op (every primitive).",
+    help="Level of detail of paths: state (the article's), gate or op (every primitive).",
 )
 
 
-def build(
+SUFFIXES = (".npz", ".safetensors", ".pt", ".pth", ".onnx")
+
+
+def described(
+    spec: str | None,
     text: str | None,
-    text_file: str | None,
-    data: str | None,
-    cell: str,
-    hidden: int | None,
-    activation: str,
-    scheme: str,
-    seed: int,
-) -> Run:
-    """The network and sequence that the options describe, unrolled."""
-    import numpy as np
+    text_file: Path | None,
+    data: Path | None,
+    steps: int | None,
+    seed: int | None,
+    criterion: str | None,
+    readout: str | None,
+    reduction: str | None,
+    rnn: str | None,
+    readout_layer: str | None,
+    max_mib: int,
+    **network: Any,
+) -> tuple[Experiment, int]:
+    """The experiment of SPEC, with what the options say in place of what it says; and the limit of bytes."""
+    from dataclasses import replace
 
-    from unrollviz import Network, article, spell, unroll
-    from unrollviz.readers.sequence import read_npz, read_text
+    from unrollviz.readers.experiment import DataPart, Experiment, read
 
-    given = [
-        name for name, value in (("--text", text), ("--text-file", text_file), ("--data", data)) if value is not None
-    ]
+    experiment = Experiment()
+    if spec is not None and spec.endswith(".toml"):
+        experiment = read(spec)
+    elif spec is not None:
+        experiment = replace(experiment, model=replace(experiment.model, file=Path(spec)))
+    chosen: dict[str, Any] = {"text": text, "text_file": text_file, "file": data, "steps": steps}
+    given = {key: value for key, value in chosen.items() if value is not None}
     if len(given) > 1:
-        raise UnrollvizError(f"{' and '.join(given)} both say what the sequence is; give one of them")
-    if not given:
-        return article(3 if hidden is None else hidden, activation, seed, cell, scheme)
-    units = 8 if hidden is None else hidden
-    if data is not None:
-        arrays = read_npz(data)
-        sizes = [_width(arrays[name]) for name in ("xs", "targets")]
-        network = Network.init(cell, sizes[0], units, sizes[1], activation, seed, scheme)
-        return unroll(network, arrays["xs"], arrays["targets"], initial=arrays.get("initial"))
-    spelling = spell(read_text(text_file) if text_file is not None else str(text))
-    letters = len(spelling.vocabulary)
-    network = Network.init(cell, letters, units, letters, activation, seed, scheme)
-    return unroll(network, np.asarray(spelling.xs), np.asarray(spelling.targets), vocabulary=spelling.vocabulary)
+        named = " and ".join("--data" if key == "file" else f"--{key.replace('_', '-')}" for key in given)
+        raise UnrollvizError(f"{named} both say what the sequence is; give one of them")
+    asked = {"rnn": rnn, "readout": readout_layer, **network}
+    if (rnn or readout_layer) and experiment.model.file is None:
+        raise UnrollvizError("--rnn and --readout-layer choose among what a model file holds; give one as SPEC")
+    model = replace(experiment.model, **{key: value for key, value in asked.items() if value is not None})
+    if model.file is not None:
+        for key in ("cell", "hidden", "layers", "bidirectional", "learn_initial", "init"):
+            if getattr(model, key) is not None:
+                raise UnrollvizError(f"--{key.replace('_', '-')} is what {model.file.name} says; leave it out")
+    loss = {"kind": criterion, "readout": readout, "reduction": reduction}
+    return (
+        Experiment(
+            model,
+            DataPart(**given) if given else experiment.data,
+            replace(experiment.loss, **{key: value for key, value in loss.items() if value is not None}),
+            experiment.seed if seed is None else seed,
+        ),
+        max_mib * 2**20,
+    )
 
 
-def _width(array: Any) -> int:
-    """n or k: the last axis of floats, one more than the largest of ids; 1 where `unroll` will refuse the array."""
-    if array.dtype.kind in "iu" and array.ndim <= 2:
-        return max(1, int(array.max(initial=0)) + 1)
-    return max(1, array.shape[-1]) if array.ndim else 1
+def build(**options: Any) -> Run:
+    """The network and sequence that SPEC and the options describe, unrolled."""
+    from unrollviz import experiments
+
+    experiment, limit = described(**options)
+    return experiments.run(experiment, limit=limit)
 
 
 def say(lines: Iterable[str]) -> None:
@@ -187,19 +231,22 @@ def cli(ctx: click.Context) -> None:
     """See, step through and take apart backpropagation through time.
 
     A recurrent network is unrolled into a graph, and its gradient is what it is in the textbook: a sum over every
-    path that leads from a loss L_t back to a parameter. Without options, every command speaks of the article's
-    network of five steps. Without a command, on a terminal: the debugger.
+    path that leads from a loss L_t back to a parameter. SPEC is a model (.safetensors, .npz, .pt, .onnx) or an
+    experiment (.toml); without it and without options, every command speaks of the article's network of five steps.
+    Without a command, on a terminal: the debugger.
 
     \b
       unrollviz demo                                 everything once, and a picture
       unrollviz paths --loss L4 --param W            the four paths and their shares
       unrollviz explain L4 W                         the chain rule, with the numbers
       unrollviz flow --text "hello world" --by lag   how far back the gradient reaches
+      unrollviz info model.safetensors               what PyTorch has trained
       unrollviz render --loss L4 --highlight 3 -o unrolled.svg
     """
     if ctx.invoked_subcommand is None:
         if sys.stdin.isatty() and sys.stdout.isatty():
-            ctx.invoke(debug, **{param.name: param.get_default(ctx) for param in debug.params if param.name})
+            with debug.make_context("debug", [], parent=ctx) as inner:
+                debug.invoke(inner)
         else:
             say(ctx.get_help().splitlines())
 
@@ -213,13 +260,14 @@ def demo(output: str, **model: Any) -> None:
 
     run = build(**model)
     check_writable(output)
-    loss = f"L{max(1, run.steps - 1)}"
-    paths = run.paths(loss, "W")
+    names, param = run.loss_names(), run.recurrent_weight
+    loss = names[-2] if len(names) > 1 else names[-1]
+    paths = run.paths(loss, param)
     chosen = paths[min(2, paths.count - 1)]
-    say([_title("1. The parameters", "dn + d² + kd + d + k, shared by every step"), *report.parameters_text(run), ""])
-    say([_title("2. The forward pass", "s_t = act(U x_t + W s_t-1 + b), ŷ_t = softmax(V s_t + c)")])
+    say([_title("1. The parameters", "shared by every step"), *report.parameters_text(run.network), ""])
+    say([_title("2. The forward pass", "what goes in, the states, what comes out, the loss")])
     say([*report.forward_text(run), ""])
-    say([_title(f"3. Every path from {loss} back to W", "their terms add up to the gradient")])
+    say([_title(f"3. Every path from {loss} back to {param}", "their terms add up to the gradient")])
     say([*report.paths_text(run, paths, list(paths[:_ROWS])), ""])
     _write_picture(run.draw(chosen), output, "pygraphviz")
     say(
@@ -228,7 +276,7 @@ def demo(output: str, **model: Any) -> None:
             f"written: {clean(output)}",
             "",
             _title("Next", ""),
-            f"  unrollviz explain {loss} W             the same as the chain rule, in symbols and numbers",
+            f"  unrollviz explain {loss} {param}             the same as the chain rule, in symbols and numbers",
             "  unrollviz debug                    step through it, forwards and back",
             f"  unrollviz render --loss {loss} --highlight 1 -o first.svg",
             '  unrollviz flow --text "hello world" --by lag',
@@ -245,14 +293,36 @@ def _title(title: str, words: str) -> str:
 @model_options
 @json_option
 def info(as_json: bool, **model: Any) -> None:
-    """The network, its parameters term by term, the size of its graph, the losses."""
-    from unrollviz import report
+    """The network, its parameters term by term, the size of its graph, the losses; what a model file holds."""
+    from unrollviz import experiments, report
 
-    run = build(**model)
+    experiment, limit = described(**model)
+    found = experiments.found_model(experiment, limit)
+    if found is not None and experiment.data == type(experiment.data)():
+        say_json(report.found_json(found)) if as_json else say(report.found_text(found))
+        return
+    run = experiments.run(experiment, found, limit)
     if as_json:
         say_json(report.info_json(run))
     else:
-        say(report.info_text(run))
+        say([*(report.found_lines(found) if found else []), *report.info_text(run)])
+
+
+@cli.command(short_help="The values of one kind of node, step by step.")
+@click.argument("kind")
+@model_options
+@json_option
+def values(kind: str, as_json: bool, **model: Any) -> None:
+    """The values of one kind of node at every step: c is the cell state of an LSTM, l2.h the second layer's output.
+
+    \b
+      unrollviz values c --cell lstm --text hello
+      unrollviz values l1.f model.safetensors --data seq.npz
+    """
+    from unrollviz import report
+
+    run = build(**model)
+    say_json(report.values_json(run, kind)) if as_json else say(report.values_text(run, kind))
 
 
 @cli.command(short_help="Every path from a loss back to a parameter: norm and share.")
@@ -275,7 +345,7 @@ def info(as_json: bool, **model: Any) -> None:
 @json_option
 def paths(
     loss: str | None,
-    param: str,
+    param: str | None,
     detail: str,
     limit: int | None,
     top: int | None,
@@ -292,7 +362,7 @@ def paths(
     from unrollviz import report
 
     run = build(**model)
-    found = run.paths(loss, param, detail=detail)
+    found = run.paths(loss, param or run.recurrent_weight, detail=detail)
     if top is not None:
         listed = found.top(top, by)
     else:
@@ -317,18 +387,34 @@ def paths(
 )
 @detail_option
 @click.option("--limit", type=click.IntRange(min=1), default=_ROWS, show_default=True, help="Rows of the table.")
+@click.option(
+    "--truncate",
+    type=click.IntRange(min=0),
+    metavar="STEPS",
+    help="Also: how far backpropagation truncated after so many steps is from the true gradient.",
+)
 @model_options
 @json_option
-def flow(loss: str | None, param: str, by: str, detail: str, limit: int, as_json: bool, **model: Any) -> None:
+def flow(
+    loss: str | None,
+    param: str | None,
+    by: str,
+    detail: str,
+    limit: int,
+    truncate: int | None,
+    as_json: bool,
+    **model: Any,
+) -> None:
     """The gradient taken apart: how much comes from each loss, each step, each lag, with exact path counts."""
     from unrollviz import report
 
     run = build(**model)
-    found = run.flow(param, by, loss, detail=detail)
+    found = run.flow(param or run.recurrent_weight, by, loss, detail=detail)
+    cut = None if truncate is None else run.truncation(found.target, truncate, loss)
     if as_json:
-        say_json(report.flow_json(found))
+        say_json(report.flow_json(found, cut))
     else:
-        say(report.flow_text(found, loss or "L", limit))
+        say(report.flow_text(run, found, loss, limit, cut))
 
 
 @cli.command(short_help="Prove the gradients by four independent methods.")
@@ -352,18 +438,26 @@ def check(param: str | None, as_json: bool, **model: Any) -> None:
 
 
 @cli.command(short_help="The chain rule, in symbols and numbers.")
-@click.argument("loss", default="L4")
-@click.argument("param", default="W")
+@click.argument("loss", required=False)
+@click.argument("param", required=False)
 @model_options
-def explain(loss: str, param: str, **model: Any) -> None:
-    """The chain rule for ∂LOSS/∂PARAM, in symbols and numbers. LOSS is L1 … LT, or L for their sum.
+def explain(loss: str | None, param: str | None, **model: Any) -> None:
+    """The chain rule for ∂LOSS/∂PARAM, in symbols and numbers. LOSS is L1 … LT, or L for their sum.  [default: L4]
 
     \b
       unrollviz explain L4 W
       unrollviz explain L V
       unrollviz explain L3 b --text "hello"
+      unrollviz explain L9 l1.W_f model.safetensors --data seq.npz
     """
-    say(build(**model).explain(loss, param).splitlines())
+    words = [word for word in (loss, param, model["spec"]) if word is not None]
+    model["spec"] = next((word for word in words if word.endswith((".toml", *SUFFIXES))), None)
+    chosen, target, *extra = [*(word for word in words if word != model["spec"]), None, None]
+    if any(extra):
+        raise UnrollvizError("explain takes a loss, a parameter and a SPEC: explain L4 W model.safetensors")
+    run = build(**model)
+    losses = run.loss_names()
+    say(run.explain(chosen or ("L4" if "L4" in losses else losses[-1]), target or run.recurrent_weight).splitlines())
 
 
 @cli.command(short_help="Draw the unrolled graph, one path highlighted.")
@@ -391,7 +485,7 @@ def explain(loss: str, param: str, **model: Any) -> None:
 def render(
     output: str,
     loss: str | None,
-    param: str,
+    param: str | None,
     detail: str,
     highlight: str | None,
     color_by: str | None,
@@ -407,18 +501,29 @@ def render(
       unrollviz render --highlight L4,yhat4,s4,s3,W --detail state -o path.pdf
       unrollviz render --color-by share --text hello -o shares.png
     """
+    from unrollviz import report
+
     check_writable(output)
     run = build(**model)
-    path = _chosen_path(run.paths(loss, param, detail=detail), highlight, run, detail) if highlight else None
-    picture = run.draw(path, target=param, losses=loss, detail=detail, color_by=color_by, title=title)
+    if (loss or param) and not (highlight or color_by):
+        raise UnrollvizError("--loss and --param choose among paths; give --highlight or --color-by share too")
+    target = param or run.recurrent_weight
+    path = _chosen_path(run.paths(loss, target, detail=detail), highlight, run, detail) if highlight else None
+    picture = run.draw(path, target=target, losses=loss, detail=detail, color_by=color_by, title=title)
     _write_picture(picture, output, engine)
-    say([f"written: {clean(output)}"])
+    drawn = [f"path {path.rank + 1} of ∂{loss or 'L'}/∂{target}: {report.written(path)}"] if path else []
+    say([*drawn, f"written: {clean(output)}"])
 
 
 def _chosen_path(paths: PathSet, highlight: str, run: Run, detail: str) -> Any:
     """The path that `highlight` names: by number, from 1, or by its nodes."""
     if not highlight.isdecimal():
         nodes = [name.strip() for name in highlight.split(",")]
+        if nodes[0] not in run.loss_names():
+            raise UnrollvizError(
+                f"--highlight '{highlight}' is no path; give its number in unrollviz paths, or all its nodes from the "
+                f"loss back: {','.join(paths.nodes(0)) if paths.count else 'L4,yhat4,s4,s3,W'}"
+            )
         return run.paths(nodes[0], nodes[-1], detail=detail).find(nodes)
     if not 1 <= int(highlight) <= paths.count:
         raise UnrollvizError(f"there is no path {highlight}; give a number from 1 to {paths.count:,}")
@@ -436,13 +541,14 @@ def _write_picture(picture: Any, output: str, engine: str) -> None:
 @param_option
 @detail_option
 @model_options
-def debug(loss: str | None, param: str, detail: str, **model: Any) -> None:
+def debug(loss: str | None, param: str | None, detail: str, **model: Any) -> None:
     """Step through the forward and the backward pass in the terminal. Keys: n next, p back, ? help, q quit."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UnrollvizError("debug needs a terminal; run it without a pipe, or use unrollviz explain L4 W")
     from unrollviz import debug as open_debugger
 
-    sys.exit(open_debugger(build(**model), losses=loss, target=param, detail=detail))
+    run = build(**model)
+    sys.exit(open_debugger(run, losses=loss, target=param or run.recurrent_weight, detail=detail))
 
 
 @contextmanager

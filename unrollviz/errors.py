@@ -38,7 +38,7 @@ class UnknownName(UnrollvizError):
     """
 
     def __init__(self, kind: str, name: str, choices: Iterable[str]) -> None:
-        valid = list(choices)
+        name, valid = str(name), list(choices)
         nearest = nearest_name(name, valid)
         shown = ", ".join(valid[:12]) + (", …" if len(valid) > 12 else "")
         hint = f"did you mean {nearest}? " if nearest else ""

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from unrollviz.arrays import Array
-from unrollviz.draw.text import bar, matrix, number, percent, side_by_side, table
-from unrollviz.flow import Flow, gradient
-from unrollviz.graph import Graph, formula
+from unrollviz.draw.layout import kind_of
+from unrollviz.draw.text import bar, integer, matrix, number, percent, side_by_side, table
+from unrollviz.flow import Flow, flow, gradient
+from unrollviz.graph import LEVELS, Graph, formula
 from unrollviz.jacobians import frobenius
 from unrollviz.names import derivative, subscript, typeset
-from unrollviz.paths import Path, PathSet
-from unrollviz.sweep import leading_to
+from unrollviz.paths import PATH_LIMIT, Path, PathSet
+from unrollviz.sweep import FOLDS, leading_to
 from unrollviz.unrolled import Unrolled
 
 WIDTH = 100
@@ -54,7 +55,7 @@ def explain_total(unrolled: Unrolled, by_loss: Flow) -> str:
     target = by_loss.target
     whole, one = derivative("L", target), derivative("L_t", target)
     rows = [
-        [f"L{subscript(int(t))}", f"{count:,}", number(norm), percent(share), bar(share)]
+        [f"L{subscript(int(t))}", integer(count), number(norm), percent(share), bar(share)]
         for (t,), count, norm, share in zip(by_loss.labels, by_loss.counts, by_loss.norms, by_loss.shares, strict=True)
     ]
     if len(rows) > 2 * _SHOWN:
@@ -76,7 +77,7 @@ def explain_total(unrolled: Unrolled, by_loss: Flow) -> str:
         "",
         *("  " + line for line in table(["", "paths", f"‖{one}‖", "share", ""], rows, left=(0, 4))),
         "",
-        f"‖{whole}‖ = {number(by_loss.total_norm)}, {sum(by_loss.counts):,} paths, "
+        f"‖{whole}‖ = {number(by_loss.total_norm)}, {integer(sum(by_loss.counts))} paths, "
         f"cancellation between losses κ = {number(by_loss.cancellation)}.",
     ]
     return "\n".join(lines)
@@ -92,9 +93,10 @@ def _first_and_last(paths: PathSet) -> list[Path | None]:
 def _heading(unrolled: Unrolled, paths: PathSet) -> list[str]:
     """The derivative, and the formulas of the step it starts from."""
     network, loss = unrolled.network, paths.losses[0]
-    landmarks = [name for name, role in paths.graph.nodes(data="role") if role not in ("hidden", "logits")]
-    time = paths.graph.nodes[loss]["time"]
-    computed = [name for name, node in paths.graph.nodes(data=True) if node["time"] == time and node["op"]]
+    nodes = unrolled.graph.nodes(data=True)
+    landmarks = {name for name, node in nodes if LEVELS["gate"](node)}
+    time = unrolled.graph.nodes[loss]["time"]
+    computed = [name for name, node in nodes if name in landmarks and node["time"] == time and node["op"]]
     return [
         derivative(loss, paths.target),
         "",
@@ -107,14 +109,18 @@ def _heading(unrolled: Unrolled, paths: PathSet) -> list[str]:
 def _words(paths: PathSet, shown: Sequence[Path | None]) -> list[str]:
     loss, target = typeset(paths.losses[0]), typeset(paths.target)
     if paths.count > 1:
-        through = ", ".join(typeset(p.nodes[-2]) if p else "…" for p in shown)
-        return [f"{loss} depends on {target} via {through}: {paths.count:,} paths lead from {loss} back to {target}."]
+        through = ", ".join(dict.fromkeys(typeset(p.nodes[-2]) if p else "…" for p in shown))
+        return [
+            f"{loss} depends on {target} via {through}: {integer(paths.count)} paths lead from {loss} back to {target}."
+        ]
     nodes = paths[0].nodes
-    if not _states(paths, paths[0]):
+    parameter = paths.graph.nodes[paths.target]["role"] == "parameter"
+    if parameter and not _states(paths, paths[0]):
         return [
             f"1 path leads from {loss} back to {target}: a feed-forward chain, as in a network with one hidden layer."
         ]
-    return [f"1 path leads from {loss} back to {target}, through {', '.join(map(typeset, nodes[1:-1]))}."]
+    through = f", through {', '.join(map(typeset, nodes[1:-1]))}" if len(nodes) > 2 else ""
+    return [f"1 path leads from {loss} back to {target}{through}."]
 
 
 def _sum_over_paths(paths: PathSet, shown: Sequence[Path | None]) -> list[str]:
@@ -122,19 +128,24 @@ def _sum_over_paths(paths: PathSet, shown: Sequence[Path | None]) -> list[str]:
     lines = ["The sum over its paths"]
     for index, path in enumerate(shown):
         start = f"  {left} = " if index == 0 else " " * (len(left) + 3) + "+ "
-        lines.append(start + (_product(path) if path else _left_out(paths)))
+        lines.append(start + (_product(path, WIDTH - len(start)) if path else _left_out(paths)))
     return lines
 
 
-def _product(path: Path) -> str:
+def _product(path: Path, width: int) -> str:
+    """The symbols of the path's factors; where they do not fit, the ones in the middle are left out."""
     symbols = [factor.symbol for factor in path.factors]
-    if len(symbols) > 2 + _SHOWN:
-        symbols = [*symbols[:4], f"⋯ {len(symbols) - 6} factors ⋯", *symbols[-2:]]
-    return " · ".join(symbols)
+    whole, shown = " · ".join(symbols), len(symbols)
+    while len(whole) > width and shown > 4:
+        shown -= 1
+        left_out = len(symbols) - shown
+        middle = f"⋯ {left_out} factor{'s' if left_out > 1 else ''} ⋯"
+        whole = " · ".join([*symbols[: shown - 2], middle, *symbols[-2:]])
+    return whole
 
 
 def _left_out(paths: PathSet) -> str:
-    return f"⋯ {paths.count - _SHOWN + 1:,} more ⋯"
+    return f"⋯ {integer(paths.count - _SHOWN + 1)} more ⋯"
 
 
 def _states(paths: PathSet, path: Path) -> list[str]:
@@ -144,7 +155,8 @@ def _states(paths: PathSet, path: Path) -> list[str]:
 def _chain(paths: PathSet) -> list[str]:
     """The states that the longest path passes, latest first, where every path is a beginning of it; else nothing."""
     states = _states(paths, paths[-1])
-    return states if paths.count == len(states) > 1 else []
+    one_kind = len({kind_of(state) for state in states}) == 1
+    return states if one_kind and paths.count == len(states) > 1 else []
 
 
 def _short_circuited(unrolled: Unrolled, paths: PathSet) -> list[str]:
@@ -153,16 +165,26 @@ def _short_circuited(unrolled: Unrolled, paths: PathSet) -> list[str]:
         return []
     loss, target = paths.losses[0], paths.target
     time = paths.graph.nodes[chain[0]]["time"]
-    t, whole = subscript(time), derivative(loss, target)
+    t, s, whole = subscript(time), typeset(kind_of(chain[0])), derivative(loss, target)
+    last = paths.graph.nodes[chain[-1]]["time"]
+    ahead = last > time  # a layer that reads backwards: its states depend on those of later steps
+    steps = f"k={time}…{last}" if ahead else f"k={last}…{time}"
+    between = f"j={time}…k-1" if ahead else f"j=k+1…{time}"
+    one_step = f"∂{s}_j/∂{s}_(j{'+' if ahead else '-'}1)"
     lines = [
         "Short-circuited",
-        f"  {whole} = Σ_(k=1…{time}) {derivative(loss, chain[0])} · ∂s{t}/∂s_k · ∂⁺s_k/∂{typeset(target)}",
-        f"  ∂s{t}/∂s_k = ∏_(j=k+1…{time}) ∂s_j/∂s_(j-1),   ∂s_j/∂s_(j-1) = {_SLOPES[unrolled.network.activation]}",
-        "  ∂⁺ is the immediate derivative, with the earlier states held fixed",
+        f"  {whole} = Σ_({steps}) {derivative(loss, chain[0])} · ∂{s}{t}/∂{s}_k · ∂⁺{s}_k/∂{typeset(target)}",
+        f"  ∂{s}{t}/∂{s}_k = ∏_({between}) {one_step}",
+        "  ∂⁺ is the immediate derivative, with the other states held fixed",
     ]
+    if unrolled.network.cell == "elman":
+        prefix = chain[0].rpartition(".")[0]
+        dot = f"{prefix}." if prefix else ""
+        slope = _SLOPES[unrolled.network.activation].replace("a_j", f"{dot}a_j").replace("W", f"{dot}W")
+        lines[2] += f",   {one_step} = {slope}"
     partner = _partner(unrolled.graph, target, time)
     if partner:
-        lines[-1] += f"; in ∂⁺s_k/∂{typeset(target)} it is {partner} that multiplies it"
+        lines[-1] += f"; in ∂⁺{s}_k/∂{typeset(target)} it is {partner} that multiplies it"
     lines[-1] += "."
     return lines
 
@@ -173,20 +195,23 @@ def _partner(graph: Graph, target: str, time: int) -> str | None:
         if graph.nodes[head]["op"] == "matvec" and graph.nodes[head]["time"] == time:
             other = next(tail for tail in graph.pred[head] if tail != target)
             back = time - graph.nodes[other]["time"]
-            return f"{other.removesuffix(str(time - back))}_" + ("k" if back == 0 else f"(k-{back})")
+            return f"{other.removesuffix(str(time - back))}_" + ("k" if back == 0 else f"(k{-back:+d})")
     return None
 
 
 def _figures(paths: PathSet, shown: Sequence[Path | None]) -> list[str]:
     """A row a path: the norms of its factors, of its term, and its share."""
     chain = _chain(paths)
+    if not chain and paths.count > 1:
+        return _many(paths, shown)
     if not chain:
         path = paths[0]
         factors = [f"‖{factor.symbol}‖ = {number(factor.norm)}" for factor in path.factors[:_SHOWN]]
         more = ["…"] if len(path.factors) > _SHOWN else []
         return ["The numbers", "  " + "   ".join([*factors, *more, f"‖term‖ = {number(path.norm)}"])]
     loss, last, target = paths.losses[0], chain[0], typeset(paths.target)
-    norms = [derivative(loss, last), f"∂{typeset(last)}/∂s_k", f"∂⁺s_k/∂{target}", "term"]
+    s = typeset(kind_of(last))
+    norms = [derivative(loss, last), f"∂{typeset(last)}/∂{s}_k", f"∂⁺{s}_k/∂{target}", "term"]
     headings = ["k", "lag", *(f"‖{symbol}‖" for symbol in norms), "share", ""]
     longest = max((p for p in shown[: _SHOWN - 2] if p), key=lambda p: p.lag) if None in shown else paths[-1]
     products = _state_products(paths, longest)
@@ -194,7 +219,7 @@ def _figures(paths: PathSet, shown: Sequence[Path | None]) -> list[str]:
     rows = []
     for row in shown:
         if row is None:
-            rows.append(["⋮", "", "", _left_out(paths), "", "", "", ""])
+            rows.append(["⋮", "", "", "", "", "", "", _left_out(paths)])
             continue
         product = number(products[row.lag]) if row.lag < len(products) else "…"
         figures = [head, product, number(row.factors[-1].norm), number(row.norm)]
@@ -204,6 +229,30 @@ def _figures(paths: PathSet, shown: Sequence[Path | None]) -> list[str]:
         "The numbers: Frobenius norms; share = ⟨term, G⟩/⟨G, G⟩ with G the whole sum",
         *("  " + line for line in table(headings, rows, left=(7,))),
         *(["", "  each step back: " + "   ".join(steps)] if steps else []),
+    ]
+
+
+def _many(paths: PathSet, shown: Sequence[Path | None]) -> list[str]:
+    """Paths that branch between the states: the shown ones, and all of them by the step at which they enter."""
+    rows = [
+        [typeset(p.nodes[-2]), str(p.lag), number(p.norm), percent(p.share), bar(p.share)]
+        if p
+        else ["⋮", "", "", "", _left_out(paths)]
+        for p in shown
+    ]
+    entry = flow(paths.graph, paths.losses, paths.target, FOLDS["entry"], "entry")
+    by_step = [
+        [str(k), integer(count), number(norm), percent(share), bar(share)]
+        for (k,), count, norm, share in zip(entry.labels.tolist(), entry.counts, entry.norms, entry.shares, strict=True)
+    ][::-1]
+    if len(by_step) > 2 * _SHOWN:
+        by_step = [*by_step[:_SHOWN], ["⋮", "", "", "", ""], by_step[-1]]
+    return [
+        "The numbers, in the order above: Frobenius norms; share = ⟨term, G⟩/⟨G, G⟩ with G the whole sum",
+        *("  " + line for line in table(["through", "lag", "‖term‖", "share", ""], rows, left=(0, 4))),
+        "",
+        "All paths by the step k at which they enter",
+        *("  " + line for line in table(["k", "paths", "‖Σ terms‖", "share", ""], by_step, left=(4,))),
     ]
 
 
@@ -230,10 +279,15 @@ def _terms(paths: PathSet, shown: Sequence[Path | None], width: int) -> list[str
 
 def _proof(unrolled: Unrolled, paths: PathSet) -> list[str]:
     """The sum of the terms against the gradient of one reverse sweep over the primitives."""
+    if paths.count > PATH_LIMIT:
+        return [
+            f"‖{derivative(paths.losses[0], paths.target)}‖ = {number(paths.total_norm)} by the reverse sweep; "
+            f"{integer(paths.count)} terms are too many to be summed one by one, and are summed by step above."
+        ]
     difference = float(np.abs(paths.sum() - gradient(unrolled.graph, paths.losses, paths.target)).max())
     scale = paths.norm_sum
     relative = difference / scale if scale > 0 else 0.0
-    terms = f"{paths.count:,} term{'s' if paths.count > 1 else ''}"
+    terms = f"{integer(paths.count)} term{'s' if paths.count > 1 else ''}"
     return [
         f"Sum of the {terms} against the reverse sweep: largest difference {relative:.1e} of Σ‖term‖.",
         f"‖{derivative(paths.losses[0], paths.target)}‖ = {number(paths.total_norm)}, Σ‖term‖ = {number(scale)}, "

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from unrollviz.arrays import Array, Labels, Shape
+from unrollviz.arrays import Array, Labels, Shape, arithmetic
 from unrollviz.errors import NonFinite, UnrollvizError
 from unrollviz.graph import Graph, node_named
-from unrollviz.jacobians import Jacobian, Outer, frobenius
-from unrollviz.sweep import COUNTS, TOTAL, Fold, Radix, completions, push_forward, sweep, unique_rows
+from unrollviz.jacobians import Jacobian, Outer, divide, frobenius
+from unrollviz.jacobians import norms as row_norms
+from unrollviz.sweep import (
+    COUNTS,
+    TOTAL,
+    Arrival,
+    Fold,
+    Radix,
+    completions,
+    push_forward,
+    sweep,
+    truncated,
+    unique_rows,
+)
 
 MEMORY_LIMIT = 2**30
 """Bytes that terms may take at once: past it, sums are formed in several sweeps and whole stacks refused."""
 
+ROW_LIMIT = 20_000_000
+"""Rows of a flow: as many as T = 4,472 steps give by temporal."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Flow:
     """The rows of a fold.
 
@@ -63,18 +78,47 @@ def cancellation(norms: Array, total_norm: float) -> float:
     return float(norms.sum() / total_norm) if total_norm > 0 else float("nan")
 
 
-def gradient(graph: Graph, losses: Sequence[str], target: str) -> Array:
+def gradient(graph: Graph, losses: Sequence[str], target: str, fold: Fold = TOTAL) -> Array:
     """Σ_t ∂L_t/∂target over the `losses`: one reverse sweep. Shape of the target.
 
+    A `fold` that drops paths on their way leaves their terms out of the sum.
+
     Raises NonFinite, naming the first node of the backward pass, where a cotangent overflows."""
-    shape = node_named(graph, target, "parameter or node")["value"].shape
-    total = TermSum(1, shape)
-    with np.errstate(all="ignore"):
-        for arrival in sweep(graph, losses, [target], (TOTAL,)):
-            total.add(np.zeros(1, dtype=np.int64), arrival.rows, arrival.edge.jacobian)
+    total = TermSum(1, node_named(graph, target, "parameter or node")["value"].shape)
+    with arithmetic():
+        for arrival in sweep(graph, losses, [target], (fold,)):
+            rows = arrival.rows.sum(axis=0, keepdims=True)
+            total.add(np.zeros(1, dtype=np.int64), rows, arrival.edge.jacobian)
         result: Array = total.result()[0]
     check_gradient(graph, losses, target, result)
     return result
+
+
+@dataclass(frozen=True, eq=False)
+class Truncation:
+    """How far a truncated gradient is from the true one.
+
+    Attributes:
+        steps: the lag at which it was cut.
+        gradient: the truncated gradient.
+        cosine: of the angle between the two; NaN where one of them is 0.
+        norm_ratio: truncated by true; NaN where the true one is 0.
+    """
+
+    steps: int
+    gradient: Array
+    cosine: float
+    norm_ratio: float
+
+
+def truncation(graph: Graph, losses: Sequence[str], target: str, steps: int) -> Truncation:
+    """∂L/∂target without the paths whose lag exceeds `steps`, and how far that is from the whole."""
+    whole = gradient(graph, losses, target)
+    cut = gradient(graph, losses, target, truncated(graph, target, steps))
+    norm, size = frobenius(whole), frobenius(cut)
+    nan = float("nan")
+    cosine = float(((whole / norm) * (cut / size)).sum()) if norm > 0 and size > 0 else nan
+    return Truncation(steps, cut, cosine, size / norm if norm > 0 else nan)
 
 
 def cotangents(graph: Graph, losses: Sequence[str]) -> dict[str, Array]:
@@ -82,7 +126,7 @@ def cotangents(graph: Graph, losses: Sequence[str]) -> dict[str, Array]:
 
     In the textbook's coordinates; entries at ŷ are infinite where ŷ underflows to 0."""
     found: dict[str, Array] = {}
-    with np.errstate(all="ignore"):
+    with arithmetic():
         for arrival in sweep(graph, losses, list(graph), (TOTAL,)):
             pulled = arrival.edge.jacobian.vjp(arrival.rows)[0]
             tail = arrival.edge.tail
@@ -96,16 +140,19 @@ def edge_shares(graph: Graph, losses: Sequence[str], target: str) -> dict[tuple[
     Exact: <cotangent at head, ∂head/∂tail · tangent at tail> / <G, G>, the tangent being pushed forward from the
     target in direction G, so that one reverse and one forward sweep serve all edges. Empty where G = 0."""
     whole = gradient(graph, losses, target)
-    square = float((whole * whole).sum())
-    if square == 0:
+    size = frobenius(whole)
+    if size == 0:
         return {}
-    with np.errstate(all="ignore"):
-        tangents = dict(push_forward(graph, target, whole[None]))
+    with arithmetic():
+        tangents = dict(push_forward(graph, target, whole[None] / size))
+        scale = graph.nodes[target].get("scale")
+        if scale is not None:  # edges carry tangents in the chart
+            tangents[target] = divide(tangents[target], scale)
         return {
             (edge.tail, edge.head, edge.key): float(
                 (rows * graph.edges[edge.tail, edge.head, edge.key]["jacobian"].jvp(tangents[edge.tail])).sum()
             )
-            / square
+            / size
             for edge, rows in ((a.edge, a.rows) for a in sweep(graph, losses, list(graph), (TOTAL,)))
             if edge.tail in tangents
         }
@@ -116,9 +163,9 @@ def check_gradient(graph: Graph, losses: Sequence[str], target: str, result: Arr
     if np.isfinite(result).all():
         return
     node, time = target, graph.nodes[target]["time"]
-    states = [name for name, role in graph.nodes(data="role") if role in ("output", "logits", "hidden", "state")]
-    with np.errstate(all="ignore"):
-        for arrival in sweep(graph, losses, states, (TOTAL,)):
+    inside = [name for name, role in graph.nodes(data="role") if role not in ("parameter", "loss", "output")]
+    with arithmetic():
+        for arrival in sweep(graph, losses, inside, (TOTAL,)):
             if not np.isfinite(arrival.edge.jacobian.vjp(arrival.rows)).all():
                 node, time = arrival.edge.tail, graph.nodes[arrival.edge.tail]["time"]
                 break
@@ -202,30 +249,41 @@ def flow(graph: Graph, losses: Sequence[str], target: str, fold: Sequence[Fold],
 
     A row that arrives once keeps its term factored: its norm comes from the factors. Rows that arrive
     several times are summed first, as many at once as MEMORY_LIMIT allows.
+
+    Raises UnrollvizError where there could be more than ROW_LIMIT rows.
     """
+    widest = len(losses) ** min(2, len(fold))  # labels are made of the steps t and k
+    if widest > ROW_LIMIT:
+        raise UnrollvizError(
+            f"{by} may give {widest:,} rows, the limit is {ROW_LIMIT:,}; take lag, entry or loss, or one loss at a time"
+        )
     whole = gradient(graph, losses, target)
     rows = fold_rows(graph, losses, target, fold)
-    dots, norms = np.zeros(len(rows.labels)), np.zeros(len(rows.labels))
-    with np.errstate(all="ignore"):
+    size = frobenius(whole)
+    direction = whole / size if size > 0 else whole
+    shares, norms = np.zeros(len(rows.labels)), np.zeros(len(rows.labels))
+    several = _blocks(np.flatnonzero(rows.arrivals > 1), whole.shape)
+    with arithmetic():
+        sums = [_Sums(block, whole.shape) for block in several[:1]]
         for arrival in sweep(graph, losses, [target], fold):
             place = rows.places(arrival.labels)
             jacobian = arrival.edge.jacobian
-            dots[place] += dots_with(arrival.rows, jacobian, whole)
+            shares[place] += dots_with(arrival.rows, jacobian, direction)
             once = rows.arrivals[place] == 1
             if once.any():
                 norms[place[once]] = jacobian.row_norms(arrival.rows[once])
-        several = np.flatnonzero(rows.arrivals > 1)
-        for block, terms in _sums(graph, losses, target, fold, rows, several):
-            norms[block] = np.linalg.norm(terms.reshape(len(block), -1), axis=1)
+            for first in sums:
+                first.add(place, arrival)
+        for index, block in enumerate(several):
+            terms = sums.pop().result() if index == 0 else _terms(graph, losses, target, fold, rows, block)
+            norms[block] = row_norms(terms.reshape(len(block), -1))
+        shares = shares / size if size > 0 else np.full(len(shares), np.nan)
     check_gradient(graph, losses, target, norms)
-    square = float((whole * whole).sum())
-    shares = dots / square if square > 0 else np.full(len(dots), np.nan)
 
     def build() -> Array:
-        check_memory(len(rows.labels), whole.shape)
         every = np.arange(len(rows.labels))
-        found = [terms for _, terms in _sums(graph, losses, target, fold, rows, every)]
-        return np.concatenate(found) if found else np.zeros((0, *whole.shape))
+        check_memory(len(every), whole.shape)
+        return _terms(graph, losses, target, fold, rows, every)
 
     return Flow(target, by, rows.labels, rows.counts, norms, shares, whole, build)
 
@@ -236,30 +294,45 @@ def dots_with(rows: Array, jacobian: Jacobian, direction: Array) -> Array:
     return np.asarray(rows.reshape(len(rows), -1) @ pushed.ravel())
 
 
-def _sums(
-    graph: Graph, losses: Sequence[str], target: str, fold: Sequence[Fold], rows: _Rows, wanted: Labels
-) -> Iterator[tuple[Labels, Array]]:
-    """(places, their terms summed) for the `wanted` places, in blocks that fit into MEMORY_LIMIT."""
-    shape = graph.nodes[target]["value"].shape
+def _blocks(places: Labels, shape: Shape) -> list[Labels]:
+    """`places` in blocks whose terms fit into MEMORY_LIMIT."""
     size = max(1, MEMORY_LIMIT // (8 * max(1, int(np.prod(shape)))))
-    for start in range(0, len(wanted), size):
-        block = wanted[start : start + size]
-        total = TermSum(len(block), shape)
+    return [places[start : start + size] for start in range(0, len(places), size)]
+
+
+class _Sums:
+    """Sums the terms of some of the places, sorted."""
+
+    def __init__(self, places: Labels, shape: Shape) -> None:
+        self._places = places
+        self._sum = TermSum(len(places), shape)
+        self.result = self._sum.result
+
+    def add(self, place: Labels, arrival: Arrival) -> None:
+        """Add the rows of `arrival`, which are at `place`, where they are wanted."""
+        at = np.searchsorted(self._places, place)
+        wanted = (at < len(self._places)) & (self._places[np.minimum(at, len(self._places) - 1)] == place)
+        if wanted.any():
+            self._sum.add(at[wanted], arrival.rows[wanted], arrival.edge.jacobian)
+
+
+def _terms(
+    graph: Graph, losses: Sequence[str], target: str, fold: Sequence[Fold], rows: _Rows, places: Labels
+) -> Array:
+    """The summed terms of some places, by a sweep of their own: (places, *shape of the target)."""
+    sums = _Sums(places, graph.nodes[target]["value"].shape)
+    if len(places):
         for arrival in sweep(graph, losses, [target], fold):
-            place = rows.places(arrival.labels)
-            at = np.searchsorted(block, place)
-            inside = (at < len(block)) & (block[np.minimum(at, len(block) - 1)] == place)
-            if inside.any():
-                total.add(at[inside], arrival.rows[inside], arrival.edge.jacobian)
-        yield block, total.result()
+            sums.add(rows.places(arrival.labels), arrival)
+    return sums.result()
 
 
-def check_memory(terms: int, shape: Shape) -> None:
-    """Raise UnrollvizError where `terms` arrays of `shape` would take more than MEMORY_LIMIT bytes."""
+def check_memory(terms: int, shape: Shape, what: str = "terms") -> None:
+    """Raise UnrollvizError where so many `terms` of `shape` would take more than MEMORY_LIMIT bytes."""
     needed = terms * int(np.prod(shape)) * 8
     if needed > MEMORY_LIMIT:
         raise UnrollvizError(
-            f"{terms:,} terms of shape {shape} take {needed / 2**30:,.1f} GiB, the limit is "
+            f"{terms:,} {what} of shape {shape} take {needed / 2**30:,.1f} GiB, the limit is "
             f"{MEMORY_LIMIT / 2**30:.0f} GiB; ask for norms and shares, or for fewer rows"
         )
 

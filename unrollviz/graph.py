@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import networkx as nx
 import numpy as np
 
-from unrollviz.arrays import Array
+from unrollviz.arrays import Array, many_objects
 from unrollviz.errors import NonFinite, ShapeError, UnknownName
 from unrollviz.jacobians import Composite, Diagonal, InChart, Jacobian
 from unrollviz.names import typeset
@@ -31,6 +31,7 @@ ROLES: dict[str, str] = {
     "input": "x_t",
     "initial": "the state before the first step",
     "hidden": "an operation inside a step",
+    "gate": "i, f, g, o of an LSTM; r, z, n of a GRU",
     "logits": "the readout before the softmax",
     "state": "s_t; in gated cells h_t and c_t",
     "output": "ŷ_t",
@@ -38,7 +39,8 @@ ROLES: dict[str, str] = {
 }
 
 LEVELS: dict[str, Callable[[dict[str, Any]], bool]] = {
-    "state": lambda node: node["role"] not in ("hidden", "logits"),
+    "state": lambda node: node["role"] not in ("hidden", "logits", "gate"),
+    "gate": lambda node: node["role"] not in ("hidden", "logits"),
     "op": lambda node: True,
 }
 """Level of detail -> which nodes are its landmarks. Paths are listed by the landmarks that they visit."""
@@ -73,7 +75,7 @@ class Tracer:
 
     def leaf(self, name: str, value: Array, role: str, label: str | None = None) -> Node:
         """Add a parameter, an input or an initial state, under its full name."""
-        check_finite(value, name, self.time, f"mend the {ROLES[role].split(':')[0]} given to unrollviz")
+        check_finite(value, name, self.time, f"mend what was given as {role}")
         self._add_node(name, value, op=None, role=role, label=label)
         return Node(self, name, value)
 
@@ -103,7 +105,7 @@ class Tracer:
         attributes = self._add_node(full_name, value, op=op_name, role=role)
         if op.chart is not None:
             attributes["coordinate"] = op.chart.coordinate(*values)
-            attributes["scale"] = op.chart.scale(value)
+            attributes["scale"] = op.chart.scale(attributes["coordinate"])
         jacobians = op.jacobians(value, *values, **constants)
         for position, (argument, jacobian) in enumerate(zip(arguments, jacobians, strict=True)):
             tail = argument.name
@@ -179,15 +181,16 @@ def formula(graph: Graph, name: str, stop: Collection[str] = ()) -> str:
     if op is None:
         return str(graph.nodes[name]["label"])
 
-    def written(node: str, top: bool) -> str:
+    def written(node: str, factor: bool = False) -> str:
         op = graph.nodes[node]["op"]
-        if op is None or (not top and (not stop or node in stop)):
+        if op is None or (node != name and (not stop or node in stop)):
             return typeset(node)
         edges = sorted(graph.in_edges(node, keys=True), key=lambda edge: edge[2])
-        arguments = [written(tail, False) for tail, _, _ in edges]
-        return OPS[op].formula.format(*arguments, args=" + ".join(arguments))
+        arguments = [written(tail, op in ("matvec", "mul")) for tail, _, _ in edges]
+        words = OPS[op].formula.format(*arguments, args=" + ".join(arguments))
+        return f"({words})" if factor and op == "add" else words
 
-    return f"{typeset(name)} = {written(name, True)}"
+    return f"{typeset(name)} = {written(name)}"
 
 
 def backward_edges(graph: Graph, head: str) -> Iterator[tuple[str, int, Jacobian]]:
@@ -250,6 +253,12 @@ def _between(
     return in_chart(Composite(head, tail, tuple(reversed(kept))), *scales)
 
 
+def levels_of(graph: Graph) -> list[str]:
+    """The levels of LEVELS that differ for this graph, coarsest first: without gates there is no level of gates."""
+    gates = bool(names_of(graph, "gate"))
+    return [level for level in LEVELS if gates or level != "gate"]
+
+
 def level_of_detail(graph: Graph, detail: str, also: Collection[str] = ()) -> Graph:
     """`graph` at a level of LEVELS; nodes in `also` are landmarks too.
 
@@ -260,4 +269,5 @@ def level_of_detail(graph: Graph, detail: str, also: Collection[str] = ()) -> Gr
     if detail == "op":
         return graph
     landmark = LEVELS[detail]
-    return contract(graph, {n for n, node in graph.nodes(data=True) if landmark(node)} | set(also))
+    with many_objects():
+        return contract(graph, {name for name, node in graph.nodes(data=True) if landmark(node)} | set(also))

@@ -54,8 +54,7 @@ class Jacobian(ABC):
 
     def row_norms(self, cotangents: Array) -> Array:
         """Norm of each row of `vjp(cotangents)`: (R, *out_shape) -> (R,)."""
-        rows = self.vjp(cotangents).reshape(len(cotangents), -1)
-        return np.asarray(np.linalg.norm(rows, axis=1))
+        return norms(self.vjp(cotangents).reshape(len(cotangents), -1))
 
     def textbook(self, cotangents: Array) -> Array:
         """Cotangents at x, (R, *in_shape), in the textbook's coordinates: changed only where x has a chart."""
@@ -75,7 +74,19 @@ class Jacobian(ABC):
 
 def frobenius(values: Array) -> float:
     """Frobenius norm of an array of any shape."""
-    return float(np.linalg.norm(values.ravel()))
+    return float(norms(values.reshape(1, -1))[0])
+
+
+def norms(rows: Array) -> Array:
+    """Norm of every row: (R, n) -> (R,). Right also where the squares of the entries underflow or overflow."""
+    with np.errstate(over="ignore", under="ignore"):
+        found = np.asarray(np.linalg.norm(rows, axis=1))
+        extreme = (found < 1e-140) | (found > 1e140)
+        if extreme.any():
+            largest = np.abs(rows[extreme]).max(axis=1, initial=0.0)
+            scale = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
+            found[extreme] = scale * np.linalg.norm(rows[extreme] / scale[:, None], axis=1)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,26 +208,61 @@ class Outer(Jacobian):
         return math.sqrt(self.units) * frobenius(self.x)
 
     def norm_after(self, blocks: Array) -> float:
-        per_instance = np.linalg.norm(blocks, axis=(1, 2)) * np.linalg.norm(self.x, axis=1)
-        return frobenius(per_instance)
+        return frobenius(norms(blocks.reshape(len(blocks), -1)) * norms(self.x))
 
     def row_norms(self, cotangents: Array) -> Array:
         if len(self.x) == 1:
-            return np.asarray(np.linalg.norm(cotangents[:, 0], axis=1) * np.linalg.norm(self.x))
+            return norms(cotangents[:, 0]) * frobenius(self.x)
         # With x = (Q R)ᵀ, ‖ȳᵀ x‖ = ‖ȳᵀ Rᵀ‖: B columns instead of n, and no digit lost (a Gram matrix
         # would lose half of them where instances cancel).
         thin = self.x if len(self.x) >= self.x.shape[1] else np.linalg.qr(self.x.T)[1].T
         products = cotangents.swapaxes(1, 2) @ thin
-        return np.asarray(np.linalg.norm(products.reshape(len(cotangents), -1), axis=1))
+        return norms(products.reshape(len(cotangents), -1))
+
+
+@dataclass(frozen=True, slots=True)
+class Columns(Jacobian):
+    """y = [x₀; x₁; …] with respect to one of them: x (B, m), which is y's columns from `start`; y (B, `width`)."""
+
+    in_shape: Shape
+    start: int
+    width: int
+
+    @property
+    def out_shape(self) -> Shape:  # type: ignore[override]
+        return (self.in_shape[0], self.width)
+
+    def vjp(self, cotangents: Array) -> Array:
+        return cotangents[:, :, self.start : self.start + self.in_shape[1]]
+
+    def jvp(self, tangents: Array) -> Array:
+        pushed = np.zeros((len(tangents), *self.out_shape))
+        pushed[:, :, self.start : self.start + self.in_shape[1]] = tangents
+        return pushed
+
+    def norm(self) -> float:
+        return math.sqrt(math.prod(self.in_shape))
 
 
 @dataclass(frozen=True, slots=True)
 class Softmax(Jacobian):
     """log ŷ = log softmax(z) with respect to z: I - 1 ŷᵀ.  `probabilities` ŷ (B, k).
 
-    Written for log ŷ and not for ŷ, see `InChart`."""
+    Written for log ŷ and not for ŷ, see `InChart`. Where one ŷ_m is all but 1, plain ŷ - p would lose every digit of
+    1 - ŷ_m; `complement` holds it in full."""
 
     probabilities: Array
+    complement: Array
+
+    @classmethod
+    def of(cls, probabilities: Array) -> Softmax:
+        """For ŷ, with 1 - ŷ worked out where ŷ is largest as the sum of the others."""
+        complement = 1.0 - probabilities
+        likeliest = probabilities.argmax(axis=1)[:, None]
+        others = probabilities.copy()
+        np.put_along_axis(others, likeliest, 0.0, axis=1)
+        np.put_along_axis(complement, likeliest, others.sum(axis=1, keepdims=True), axis=1)
+        return cls(probabilities, complement)
 
     @property
     def out_shape(self) -> Shape:  # type: ignore[override]
@@ -225,10 +271,15 @@ class Softmax(Jacobian):
     in_shape = out_shape
 
     def vjp(self, cotangents: Array) -> Array:
-        return np.asarray(cotangents - self.probabilities * cotangents.sum(axis=2, keepdims=True))
+        others = np.zeros_like(cotangents)  # what lies left and right of each entry: subtracting it would lose digits
+        others[..., 1:] = cotangents.cumsum(axis=2)[..., :-1]
+        others[..., :-1] += cotangents[..., ::-1].cumsum(axis=2)[..., -2::-1]
+        return np.asarray(cotangents * self.complement - self.probabilities * others)
 
     def jvp(self, tangents: Array) -> Array:
-        return np.asarray(tangents - (self.probabilities * tangents).sum(axis=2, keepdims=True))
+        likeliest = self.probabilities.argmax(axis=1)[None, :, None]
+        moved = tangents - np.take_along_axis(tangents, likeliest, axis=2)
+        return np.asarray(moved - (self.probabilities * moved).sum(axis=2, keepdims=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +341,9 @@ class InChart(Jacobian):
         return blocks if self.in_scale is None else divide(blocks, self.in_scale[:, None, :])
 
     def norm(self) -> float:
-        return frobenius(self.matrix())
+        if self.per_instance or self.out_scale is None:
+            return frobenius(self.matrix())
+        return self.jacobian.norm_after(self.out_scale[:, :, None] * np.eye(self.out_scale.shape[1]))
 
     def textbook(self, cotangents: Array) -> Array:
         return cotangents if self.in_scale is None else divide(cotangents, self.in_scale)
@@ -301,6 +354,25 @@ class InChart(Jacobian):
     @property
     def ends(self) -> int:
         return self.jacobian.ends
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveChart(Jacobian):
+    """The change from a chart's coordinate u back to y: `scale` is dy/du, (B, m)."""
+
+    scale: Array
+
+    @property
+    def out_shape(self) -> Shape:  # type: ignore[override]
+        return self.scale.shape
+
+    in_shape = out_shape
+
+    def vjp(self, cotangents: Array) -> Array:
+        return divide(cotangents, self.scale)
+
+    def jvp(self, tangents: Array) -> Array:
+        return divide(tangents, self.scale)
 
 
 def divide(values: Array, scale: Array) -> Array:
@@ -354,13 +426,21 @@ class Composite(Jacobian):
         return sum(tail == self.tail for _, tail, _ in self.edges)
 
     def norm(self) -> float:
-        last = [edge for edge in self.edges if edge[1] == self.tail]
-        if self.per_instance or self.out_shape == () or len(last) > 1 or len(self.edges) == 1:
+        if self.per_instance or self.out_shape == ():
             return frobenius(self.matrix())
-        # One last edge into a parameter: its matrix has an entry for each unit and weight, so multiply by
-        # its structured form instead.
-        before = Composite(self.head, last[0][0], tuple(edge for edge in self.edges if edge[1] != self.tail))
-        return last[0][2].norm_after(before.matrix())
+        instances, units = self.out_shape
+        return self.norm_after(np.broadcast_to(np.eye(units), (instances, units, units)))
+
+    def norm_after(self, blocks: Array) -> float:
+        last = [edge for edge in self.edges if edge[1] == self.tail]
+        if self.per_instance or self.out_shape == () or len(last) > 1:
+            return frobenius(blocks @ self.matrix())
+        # One last edge into a parameter, whose matrix would have an entry for each unit and weight: multiply by its
+        # structured form instead.
+        before = tuple(edge for edge in self.edges if edge[1] != self.tail)
+        if before:
+            blocks = blocks @ Composite(self.head, last[0][0], before).matrix()
+        return last[0][2].norm_after(blocks)
 
     def row_norms(self, cotangents: Array) -> Array:
         last = self.arrivals(cotangents)

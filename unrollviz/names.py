@@ -7,7 +7,7 @@ import unicodedata
 
 _DIGITS = str.maketrans("0123456789-", "₀₁₂₃₄₅₆₇₈₉₋")
 _SYMBOLS = {"yhat": "ŷ", "logits": "z"}
-_ATOM = re.compile(r"(?P<stem>[A-Za-z]+)(?P<sub>_[a-z]+)?(?P<time>\d*)")
+_ATOM = re.compile(r"(?P<stem>[A-Za-z]+)(?P<sub>_[a-z]+)?(?P<time>\d*)(?![\d.])")
 
 
 def subscript(number: int) -> str:
@@ -16,7 +16,7 @@ def subscript(number: int) -> str:
 
 
 def typeset(name: str) -> str:
-    """A node's typed name as it is shown to people: `yhat4` -> `ŷ₄`, `W@s2` -> `W s₂`.
+    """A node's typed name as it is shown to people: `yhat4` -> `ŷ₄`, `W@s2` -> `W s₂`, `l2.s3` -> `l2.s₃`.
 
     Source of the symbols: the article (ŷ, s, L) and DESIGN section 3.
     """
@@ -30,7 +30,8 @@ def typeset(name: str) -> str:
 
 def derivative(of: str, by: str, *, direct: bool = False) -> str:
     """`∂L₄/∂W`; with `direct` the immediate partial derivative `∂⁺s₃/∂W`, every state held fixed."""
-    return f"∂{'⁺' if direct else ''}{typeset(of)}/∂{typeset(by)}"
+    above, below = (f"({name})" if " " in name else name for name in map(typeset, (of, by)))
+    return f"∂{'⁺' if direct else ''}{above}/∂{below}"
 
 
 def clean(text: str, limit: int = 200) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from unrollviz.arrays import Array
 from unrollviz.jacobians import (
     Broadcast,
+    Columns,
     Composite,
     Dense,
     Diagonal,
@@ -28,7 +29,7 @@ from unrollviz.jacobians import (
 class Chart:
     """Another coordinate u for an op's output y, in which cotangents at y are kept (see `InChart`).
 
-    coordinate: u from the op's inputs;  scale: dy/du from y.
+    coordinate: u from the op's input;  scale: dy/du from u.
     """
 
     coordinate: Callable[..., Array]
@@ -99,9 +100,15 @@ def tanh_slope(a: Array) -> Array:
 
 
 def log_softmax(z: Array) -> Array:
-    """log ŷ = z - log Σ e^z.   (B, k) -> (B, k); shifted by the largest logit, so that no e^z overflows"""
-    shifted = z - z.max(axis=1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
+    """log ŷ = z - log Σ e^z.   (B, k) -> (B, k)
+
+    Shifted by the largest logit, so that no e^z overflows; its own e^0 is left to log1p, so that a loss near 0 keeps
+    its digits."""
+    likeliest = z.argmax(axis=1)[:, None]
+    shifted = z - np.take_along_axis(z, likeliest, axis=1)
+    others = np.exp(shifted)
+    np.put_along_axis(others, likeliest, 0.0, axis=1)
+    return np.asarray(shifted - np.log1p(others.sum(axis=1, keepdims=True)))
 
 
 def softmax(z: Array) -> Array:
@@ -109,9 +116,43 @@ def softmax(z: Array) -> Array:
     return np.asarray(np.exp(log_softmax(z)))
 
 
-def cross_entropy(log_yhat: Array, *, target: Array) -> Array:
-    """L = -1/B Σ_b Σ_j p_bj log ŷ_bj.   log ŷ: (B, k), target p: (B, k) -> scalar"""
-    return np.asarray(-(target * log_yhat).sum() / len(target))
+def counted(weight: Array | None, target: Array) -> Array:
+    """How much each instance counts in a loss, (B, 1): 1/B each, their mean, where no weights are given"""
+    return np.full((len(target), 1), 1.0 / len(target)) if weight is None else weight
+
+
+def cross_entropy(log_yhat: Array, *, target: Array, weight: Array | None = None) -> Array:
+    """L = -Σ_b w_b Σ_j p_bj log ŷ_bj.   log ŷ and target p: (B, k), weight: (B, 1) -> scalar"""
+    return np.asarray(-(counted(weight, target) * target * log_yhat).sum())
+
+
+def binary_cross_entropy(z: Array, *, target: Array, weight: Array | None = None) -> Array:
+    """L = -Σ_b w_b Σ_j p log ŷ + (1 - p) log(1 - ŷ), ŷ = σ(z).   z and target p: (B, k), weight: (B, 1) -> scalar
+
+    As log(1 + e^-|z|) + max(z, 0) - p z, which neither overflows nor loses digits."""
+    return np.asarray(
+        (counted(weight, target) * (np.log1p(np.exp(-np.abs(z))) + np.maximum(z, 0.0) - target * z)).sum()
+    )
+
+
+def squared_error(yhat: Array, *, target: Array, weight: Array | None = None) -> Array:
+    """L = Σ_b w_b Σ_j (ŷ - p)².   ŷ and target p: (B, k), weight: (B, 1) -> scalar"""
+    return np.asarray((counted(weight, target) * (yhat - target) ** 2).sum())
+
+
+def concat(a: Array, b: Array) -> Array:
+    """y = [a; b].   (B, m), (B, n) -> (B, m + n)"""
+    return np.concatenate([a, b], axis=1)
+
+
+def repeat(a: Array, *, instances: int) -> Array:
+    """y_b = a for every instance b.   (m,) -> (B, m)"""
+    return np.array(np.broadcast_to(a, (instances, *a.shape)))
+
+
+def begin(state: Array, initial: Array, *, begun: Array) -> Array:
+    """y_b = state where the instance's sequence has begun, else its initial state.   all (B, m), begun (B, 1)"""
+    return np.where(begun, state, initial)
 
 
 def _elementwise(slope: Array, argument: Array) -> Jacobian:
@@ -137,6 +178,15 @@ def _matvec_jacobians(y: Array, weight: Array, x: Array) -> tuple[Jacobian, ...]
     return Outer(x, y.shape[1]), Dense(weight, len(x))
 
 
+def _concat_jacobians(y: Array, a: Array, b: Array) -> tuple[Jacobian, ...]:
+    return Columns(a.shape, 0, y.shape[1]), Columns(b.shape, a.shape[1], y.shape[1])
+
+
+def _begin_jacobians(y: Array, state: Array, initial: Array, *, begun: Array) -> tuple[Jacobian, ...]:
+    passing = np.broadcast_to(begun, y.shape).astype(np.float64)
+    return Diagonal(passing), Diagonal(1.0 - passing)
+
+
 OPS: dict[str, Op] = {
     op.name: op
     for op in (
@@ -151,16 +201,42 @@ OPS: dict[str, Op] = {
             "softmax",
             "softmax({0})",
             softmax,
-            lambda y, z: (Softmax(y),),
-            chart=Chart(coordinate=log_softmax, scale=lambda y: y),
+            lambda y, z: (Softmax.of(y),),
+            chart=Chart(coordinate=log_softmax, scale=np.exp),
         ),
         Op(
             "cross_entropy",
             "−Σ p log {0}",
             cross_entropy,
-            lambda y, log_yhat, *, target: (Gradient(-target / len(target)),),
+            lambda y, log_yhat, *, target, weight=None: (Gradient(-counted(weight, target) * target),),
             reads_chart=True,
         ),
+        Op(
+            "logistic",
+            "σ({0})",
+            sigmoid,
+            lambda y, z: (Identity(y.shape),),
+            chart=Chart(coordinate=lambda z: z, scale=sigmoid_slope),
+        ),
+        Op(
+            "binary_cross_entropy",
+            "−Σ p log {0} + (1 − p) log(1 − {0})",
+            binary_cross_entropy,
+            lambda y, z, *, target, weight=None: (
+                Gradient(counted(weight, target) * ((1.0 - target) * sigmoid(z) - target * sigmoid(-z))),
+            ),
+            reads_chart=True,
+        ),
+        Op(
+            "squared_error",
+            "Σ ({0} − p)²",
+            squared_error,
+            lambda y, yhat, *, target, weight=None: (Gradient(2.0 * counted(weight, target) * (yhat - target)),),
+        ),
+        Op("one_minus", "(1 − {0})", lambda a: 1.0 - a, lambda y, a: (Diagonal(np.full(y.shape, -1.0)),)),
+        Op("concat", "[{0}; {1}]", concat, _concat_jacobians),
+        Op("repeat", "{0}", repeat, lambda y, a, *, instances: (Broadcast(y.shape),)),
+        Op("begin", "({0} or {1})", begin, _begin_jacobians),
     )
 }
 

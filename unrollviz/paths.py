@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
-from unrollviz.arrays import Array, Labels
-from unrollviz.errors import MissingExtra, TooManyPaths, UnknownName
+from unrollviz.arrays import Array, Labels, arithmetic
+from unrollviz.errors import MissingExtra, TooManyPaths, UnknownName, UnrollvizError
 from unrollviz.flow import Flow, TermSum, cancellation, check_gradient, check_memory, dots_with, gradient
 from unrollviz.graph import Graph
 from unrollviz.jacobians import Jacobian, frobenius
@@ -56,7 +56,12 @@ class Factor:
         return self.jacobian.norm()
 
     def matrix(self) -> Array:
-        """The explicit Jacobian, one block an instance: (B, units of head, units or entries of tail)."""
+        """The explicit Jacobian, one block an instance: (B, units of head, units or entries of tail).
+
+        Raises UnrollvizError where it would take more than the limit of memory."""
+        ends = self.jacobian.out_shape, self.jacobian.in_shape
+        instances, units = ends[0] or (1, 1)
+        check_memory(1, (instances, units, ends[1][-1] if self.jacobian.per_instance else math.prod(ends[1])), "matrix")
         return self.jacobian.matrix()
 
 
@@ -109,7 +114,7 @@ class Path:
         return tuple(norms)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PathTable:
     """Figures of a block of paths, a row each: `ranks`, time of the `losses`, step of `entries`, `norms`, `shares`."""
 
@@ -169,16 +174,24 @@ class PathSet:
         if isinstance(index, slice):
             part = PathSet.__new__(PathSet)
             part.__dict__.update(self.__dict__)
+            part.__dict__.pop("norm_sum", None)
             part._ranks = self._ranks[index]
             return part
         rank = self._ranks[index]
         return next(self._paths(self._table(rank, rank + 1)))
 
+    def nodes(self, index: int) -> tuple[str, ...]:
+        """The nodes of the path at `index`, from the loss to the target, found without a sweep."""
+        return self._order.nodes(self._ranks[index])
+
     def find(self, nodes: Sequence[str]) -> Path:
         """The path that visits exactly these nodes, from the loss to the target.
 
         Raises UnknownName, with the nearest valid node, where the set has no such path."""
-        return self[self._order.rank(tuple(nodes))]
+        rank = self._order.rank(tuple(nodes))
+        if rank not in self._ranks:
+            raise UnrollvizError(f"path {rank + 1} of the whole set is not in this part of it; look in the whole set")
+        return next(self._paths(self._table(rank, rank + 1)))
 
     def table(self) -> PathTable:
         """Figures of every path of the set. Raises TooManyPaths past PATH_LIMIT."""
@@ -208,7 +221,7 @@ class PathSet:
         self.check_limit("the same sum is run.gradient(), one reverse sweep")
         total = TermSum(1, self.gradient.shape)
         first = np.zeros(1, dtype=np.int64)
-        with np.errstate(all="ignore"):
+        with arithmetic():
             for start, stop in self._spans():
                 for arrival in self._arrivals(start, stop):
                     total.add(first, arrival.rows.sum(axis=0, keepdims=True), arrival.edge.jacobian)
@@ -257,7 +270,8 @@ class PathSet:
         if ranks.step != 1:
             yield from ((rank, rank + 1) for rank in ranks)
             return
-        widest = max(self.graph.nodes[name]["value"].size for name in self._order.ways if name != self.target)
+        sizes = (self.graph.nodes[name]["value"].size for name in self._order.ways if name != self.target)
+        widest = max(sizes, default=1)
         size = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // (8 * widest)))
         first = min(size, 256)  # somebody who wants the first few does not wait for a whole block
         start = ranks.start
@@ -276,18 +290,19 @@ class PathSet:
     def _table(self, start: int, stop: int) -> PathTable:
         """The figures of the paths with ranks from `start` up to `stop`."""
         labels, norms, dots = [], [], []
-        with np.errstate(all="ignore"):
+        size = self.total_norm
+        direction = self.gradient / size if size > 0 else self.gradient
+        with arithmetic():
             for arrival in self._arrivals(start, stop):
                 jacobian = arrival.edge.jacobian
                 labels.append(arrival.labels)
                 norms.append(jacobian.row_norms(arrival.rows))
-                dots.append(dots_with(arrival.rows, jacobian, self.gradient))
+                dots.append(dots_with(arrival.rows, jacobian, direction))
         if not labels:
             return _no_rows()
         stacked, norm = np.concatenate(labels), np.concatenate(norms)
         check_gradient(self.graph, self.losses, self.target, norm)
-        square = float((self.gradient * self.gradient).sum())
-        share = np.concatenate(dots) / square if square > 0 else np.full(len(norm), np.nan)
+        share = np.concatenate(dots) / size if size > 0 else np.full(len(norm), np.nan)
         order = np.argsort(stacked[:, 0])
         ranks, losses, entries = stacked[order].T
         return PathTable(ranks, losses, entries, norm[order], share[order])
@@ -331,15 +346,15 @@ class _Order:
 
     def fold(self, start: int, stop: int) -> Fold:
         """Labels partial paths with the rank of their first completion; keeps those with one in [start, stop)."""
-        big = self.starts[-1] > 2**62
 
         def cross(labels: Labels, edge: Edge) -> tuple[Labels, Labels]:
             offset, ways = self.offsets(edge.head)[edge.tail, edge.key], self.ways[edge.tail]
-            behind = (labels.astype(object) if big else labels) + offset
+            behind = labels + offset
             return behind, np.asarray((behind < stop) & (behind + ways > start), dtype=bool)
 
         starts = dict(zip(self.losses, self.starts, strict=False))
-        return Fold(seed=lambda name, t: starts[name], cross=cross, distinct=True)
+        exact = self.starts[-1] > 2**62
+        return Fold(seed=lambda name, t: starts[name], cross=cross, exact=exact, distinct=True)
 
     def edges(self, rank: int) -> tuple[Edge, ...]:
         """The edges of the path with this rank, from the loss to the target."""
@@ -351,6 +366,11 @@ class _Order:
             found.append(Edge(head, tail, key, self.graph.edges[tail, head, key]["jacobian"]))
             head, rest = tail, rest - offset
         return tuple(found)
+
+    def nodes(self, rank: int) -> tuple[str, ...]:
+        """The nodes of the path with this rank, from the loss to the target."""
+        edges = self.edges(rank)
+        return (edges[0].head, *(edge.tail for edge in edges))
 
     def rank(self, nodes: tuple[str, ...]) -> int:
         """The rank of the path through exactly these nodes (the first one, where edges are parallel)."""

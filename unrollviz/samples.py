@@ -8,25 +8,48 @@ from importlib.resources import files
 
 import numpy as np
 
-from unrollviz.api import Run, unroll
+from unrollviz.api import Network, Run, unroll
 from unrollviz.arrays import Array, Labels
 from unrollviz.errors import ShapeError
-from unrollviz.network import Network
 
 END = "⏎"
 """The mark that ends a name."""
 
 
 def article(
-    hidden: int = 3, activation: str = "tanh", seed: int = 0, cell: str = "elman", scheme: str = "orthogonal"
+    hidden: int = 3,
+    activation: str = "tanh",
+    seed: int = 0,
+    cell: str = "elman",
+    scheme: str = "orthogonal",
+    *,
+    layers: int = 1,
+    bidirectional: bool = False,
+    learn_initial: bool = False,
+    readout: str = "every",
+    reduction: str = "sum",
 ) -> Run:
     """The article's network: T = 5 steps with an output and a loss at each; n = k = 4, all numbers drawn by `seed`.
 
-    s₀ is drawn too, so that W has a term at step 1."""
-    network = Network.init(cell, 4, hidden, 4, activation, seed, scheme)
+    The initial states are drawn too, so that W has a term at step 1, unless they are learned."""
+    network = Network.init(
+        cell,
+        4,
+        hidden,
+        4,
+        activation,
+        seed,
+        scheme,
+        layers=layers,
+        bidirectional=bidirectional,
+        learn_initial=learn_initial,
+    )
     rng = np.random.default_rng([seed, 5])
-    xs, s0 = rng.standard_normal((5, 4)), rng.standard_normal(hidden) / 2
-    return unroll(network, xs, rng.integers(0, 4, 5), initial=s0)
+    xs = rng.standard_normal((5, 4))
+    initial = {name: rng.standard_normal(hidden) / 2 for name in network.initial_states}
+    targets = rng.integers(0, 4, 5)
+    given = None if learn_initial else initial
+    return unroll(network, xs, targets, initial=given, readout=readout, reduction=reduction)
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,16 @@ ones are added is the fold's choice: it labels every partial path, and rows with
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import networkx as nx
 import numpy as np
 
 from unrollviz.arrays import Array, Labels
 from unrollviz.errors import UnknownName
 from unrollviz.graph import Graph, backward_edges, names_of, node_named
-from unrollviz.jacobians import Composite, Diagonal, Jacobian
+from unrollviz.jacobians import Composite, Jacobian, LeaveChart, divide
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,14 @@ class Fold:
         seed: (name, step t) of a loss -> label of the path that has only begun there.
         enter: (labels, step k) -> labels of the paths that enter the target at step k; None keeps them.
         cross: (labels, edge) -> labels behind the edge, and a mask of the rows to go on with (None: all).
+        exact: labels may exceed 64 bits, and are kept as Python integers.
         distinct: no two partial paths ever share a label, so that merging need not look for equal ones.
     """
 
     seed: Callable[[str, int], int] = lambda name, t: 0
     enter: Callable[[Labels, int], Labels] | None = None
     cross: Callable[[Labels, Edge], tuple[Labels, Labels | None]] | None = None
+    exact: bool = False
     distinct: bool = False
 
 
@@ -59,6 +61,18 @@ FOLDS: dict[str, tuple[Fold, ...]] = {
 }
 """What `by=` may name, beside `path` (see `unrollviz.paths`): the columns of labels. `temporal` is M[t, k] of Pascanu,
 Mikolov & Bengio 2013, eq. 4: the temporal component of loss t that enters at step k."""
+
+
+def truncated(graph: Graph, target: str, steps: int) -> Fold:
+    """Backpropagation through at most `steps` steps (Williams & Peng 1990): paths to the target with a longer lag are
+    left out. Labels are the losses' steps; the forward pass is as it was."""
+
+    def cross(labels: Labels, edge: Edge) -> tuple[Labels, Labels | None]:
+        if edge.tail != target:
+            return labels, None
+        return labels, np.abs(labels - entry_step(graph, edge)) <= steps
+
+    return Fold(seed=lambda name, t: t, cross=cross)
 
 
 @dataclass(frozen=True)
@@ -104,7 +118,7 @@ def sweep(
             raise UnknownName("loss", name, names_of(graph, "loss"))
     for name in targets:
         node_named(graph, name, "parameter or node")
-    return _walk(graph, losses, frozenset(targets), fold, carrier)
+    return _walk(graph, tuple(dict.fromkeys(losses)), frozenset(targets), fold, carrier)
 
 
 def _walk(
@@ -113,11 +127,11 @@ def _walk(
     nodes = graph.nodes
     on_the_way = leading_to(graph, targets)
     distinct = any(column.distinct for column in fold)
+    dtype = object if any(column.exact for column in fold) else np.int64
     pending: dict[str, list[tuple[Labels, Labels]]] = {}
     for name in losses:
         seeds = [column.seed(name, nodes[name]["time"]) for column in fold]
-        exact = any(abs(seed) > _INT64 for seed in seeds)
-        pending[name] = [(np.array([seeds], dtype=object if exact else np.int64), carrier.seed)]
+        pending[name] = [(np.array([seeds], dtype=dtype), carrier.seed)]
     for head in reversed(list(graph)):
         if head not in pending:
             continue
@@ -136,12 +150,13 @@ def _walk(
                 pending.setdefault(tail, []).append((crossed, carrier.pull(jacobian, passing)))
 
 
-_INT64 = 2**62
-
-
 def leading_to(graph: Graph, targets: frozenset[str]) -> set[str]:
     """The nodes computed from a target: the only ones that a path to it can visit."""
-    return set().union(*(nx.descendants(graph, target) for target in targets))
+    reached: set[str] = set()
+    for head in graph:
+        if any(tail in targets or tail in reached for tail in graph.pred[head]):
+            reached.add(head)
+    return reached
 
 
 def merge(parts: list[tuple[Labels, Labels]], distinct: bool = False) -> tuple[Labels, Labels]:
@@ -167,19 +182,23 @@ def merge(parts: list[tuple[Labels, Labels]], distinct: bool = False) -> tuple[L
 
 @dataclass(frozen=True)
 class Radix:
-    """Numbers rows of labels in their lexicographic order; `low` and `span` are the range of each column."""
+    """Numbers rows of labels in their lexicographic order; `low` and `span` are the range of each column.
 
-    low: Labels
-    span: Labels
+    Where 64 bits do not suffice, the numbers are Python integers."""
+
+    low: tuple[int, ...]
+    span: tuple[int, ...]
 
     @classmethod
     def of(cls, labels: Labels) -> Radix:
         """A numbering for `labels` and for every row whose columns lie within theirs."""
-        low = labels.min(axis=0)
-        return cls(low, labels.max(axis=0) - low + 1)
+        low, high = labels.min(axis=0).tolist(), labels.max(axis=0).tolist()
+        return cls(tuple(low), tuple(top - bottom + 1 for top, bottom in zip(high, low, strict=True)))
 
     def keys(self, labels: Labels) -> Labels:
         """(R, columns) -> (R,)"""
+        if math.prod(self.span) > 2**62:
+            labels = labels.astype(object)
         key = labels[:, 0] - self.low[0]
         for column in range(1, labels.shape[1]):
             key = key * self.span[column] + (labels[:, column] - self.low[column])
@@ -219,9 +238,7 @@ def leave_chart(graph: Graph, edge: Edge) -> Edge:
     scale = graph.nodes[edge.tail].get("scale")
     if scale is None:
         return edge
-    with np.errstate(divide="ignore"):
-        leave = Diagonal(1.0 / scale)
-    steps = ((edge.head, "chart", edge.jacobian), ("chart", edge.tail, leave))
+    steps = ((edge.head, "chart", edge.jacobian), ("chart", edge.tail, LeaveChart(scale)))
     return Edge(edge.head, edge.tail, edge.key, Composite(edge.head, edge.tail, steps))
 
 
@@ -244,12 +261,13 @@ def completions(graph: Graph, target: str) -> dict[str, int]:
 def push_forward(graph: Graph, source: str, tangents: Array) -> Iterator[tuple[str, Array]]:
     """Forward mode: (node, tangents there) for `source` and every node computed from it, in order.
 
-    `tangents` (R, *shape of `source`) are R directions. The mirror of the sweep, with jvp in place of vjp; the
-    independent check of its results. A node's tangents are dropped after their last use.
+    `tangents` (R, *shape of `source`) are R directions, in the textbook's coordinates. The mirror of the sweep, with
+    jvp in place of vjp; the independent check of its results. A node's tangents are dropped after their last use.
     """
     leads = leading_to(graph, frozenset([source]))
     last_use = {tail: head for head in graph if head in leads for tail in graph.pred[head]}
-    at = {source: tangents}
+    scale = graph.nodes[source].get("scale")
+    at = {source: tangents if scale is None else divide(tangents, scale)}
     yield source, tangents
     for head in graph:
         if head not in leads:

@@ -32,6 +32,14 @@ def number(value: float) -> str:
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.3e}"
 
 
+def integer(count: int) -> str:
+    """A whole number: `500,500`; beyond 10^15 by its first digits, `8.670e+24`."""
+    if count < 10**15:
+        return f"{count:,}"
+    digits = str(count)
+    return f"{digits[0]}.{digits[1:4]}e+{len(digits) - 1}"
+
+
 def percent(share: float) -> str:
     """A signed share: `+83.1 %`; `–` where it is undefined; digits enough that only 0 is shown as 0."""
     if math.isnan(share):

@@ -1,0 +1,11 @@
+"""`python -m benchmarks NAME`: run one benchmark; everything in it is timed in turns, and compared as ratios."""
+
+import sys
+
+from benchmarks import sweep
+
+BENCHMARKS = {"sweep": sweep.main}
+
+if len(sys.argv) != 2 or sys.argv[1] not in BENCHMARKS:
+    sys.exit(f"usage: python -m benchmarks [{'|'.join(BENCHMARKS)}]")
+BENCHMARKS[sys.argv[1]]()

@@ -1,0 +1,147 @@
+"""From a description to an unrolled network: which model, which sequence, which loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from unrollviz.api import Network, Run, unroll
+from unrollviz.errors import ShapeError, UnrollvizError
+from unrollviz.losses import LOSSES
+from unrollviz.readers.experiment import DataPart, Experiment
+from unrollviz.readers.found import Found
+from unrollviz.readers.limits import BYTES_LIMIT
+from unrollviz.readers.sequence import read_npz, read_text
+from unrollviz.readers.weights import load
+from unrollviz.samples import article, spell
+
+RANDOM_STEPS = 10
+"""T of the random sequence that a model is run on where no data are given."""
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """What a network is run on: arrays for `unroll`, and how many inputs and classes they need at least."""
+
+    xs: Any
+    targets: Any
+    inputs: int
+    outputs: int
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def found_model(experiment: Experiment, limit: int = BYTES_LIMIT) -> Found | None:
+    """What the experiment's model file holds; None where it names none."""
+    model = experiment.model
+    if model.file is None:
+        return None
+    return load(model.file, readout=model.readout, rnn=model.rnn, activation=model.activation, limit=limit)
+
+
+def run(experiment: Experiment, found: Found | None = None, limit: int = BYTES_LIMIT) -> Run:
+    """The experiment, unrolled; `found` where its model file has been read already.
+
+    Without a model file and data it is the article's network. A model without data is run on random numbers.
+
+    Raises UnrollvizError where files are broken or parts do not fit each other.
+    """
+    found = found or found_model(experiment, limit)
+    sized = experiment.model.inputs is not None or experiment.model.outputs is not None
+    if found is None and experiment.data == DataPart() and not sized:
+        if experiment.loss.kind != "cross_entropy":
+            raise UnrollvizError(
+                "the article's network has classes for targets; give --steps T or data for another loss"
+            )
+        return _article(experiment)
+    sequence = read_sequence(experiment, found, limit)
+    network = Network.of(found) if found else _initialised(experiment, sequence)
+    loss = experiment.loss
+    options = {"loss": loss.kind, "readout": loss.readout, "reduction": loss.reduction} | sequence.options
+    return unroll(network, sequence.xs, sequence.targets, **options)
+
+
+def _article(experiment: Experiment) -> Run:
+    model, loss = experiment.model, experiment.loss
+    return article(
+        3 if model.hidden is None else model.hidden,
+        model.activation or "tanh",
+        experiment.seed,
+        model.cell or "elman",
+        model.init or "orthogonal",
+        layers=1 if model.layers is None else model.layers,
+        bidirectional=bool(model.bidirectional),
+        learn_initial=bool(model.learn_initial),
+        readout=loss.readout,
+        reduction=loss.reduction,
+    )
+
+
+def _initialised(experiment: Experiment, sequence: Sequence) -> Network:
+    model = experiment.model
+    return Network.init(
+        model.cell or "elman",
+        model.inputs or sequence.inputs,
+        8 if model.hidden is None else model.hidden,
+        model.outputs or sequence.outputs,
+        model.activation or "tanh",
+        experiment.seed,
+        model.init or "orthogonal",
+        layers=1 if model.layers is None else model.layers,
+        bidirectional=bool(model.bidirectional),
+        learn_initial=bool(model.learn_initial),
+    )
+
+
+def read_sequence(experiment: Experiment, found: Found | None, limit: int = BYTES_LIMIT) -> Sequence:
+    """The experiment's data, read."""
+    data = experiment.data
+    if data.text is not None or data.text_file is not None:
+        return _spelled(read_text(data.text_file, limit) if data.text_file else str(data.text), found)
+    if data.file is not None:
+        arrays = read_npz(data.file, limit)
+        xs, targets = arrays.pop("xs"), arrays.pop("targets")
+        return Sequence(xs, targets, _width(xs), _width(targets), _options(arrays))
+    return _random(experiment, found)
+
+
+def _spelled(text: str, found: Found | None) -> Sequence:
+    spelling = spell(text)
+    letters = len(spelling.vocabulary)
+    if found and (found.network.inputs, found.network.outputs) != (letters, letters):
+        raise ShapeError(
+            f"the text has {letters} different letters, the model {found.network.inputs} inputs and "
+            f"{found.network.outputs} classes; give the ids it was trained with as xs and targets in an .npz"
+        )
+    return Sequence(spelling.xs, spelling.targets, letters, letters, {"vocabulary": spelling.vocabulary})
+
+
+def _options(arrays: dict[str, Any]) -> dict[str, Any]:
+    """The other arrays of an .npz as options of `unroll`: initial states go by their names."""
+    options = {name: arrays.pop(name) for name in ("lengths", "weights", "initial") if name in arrays}
+    if arrays and "initial" in options:
+        raise ShapeError(f"both initial and {next(iter(arrays))} give initial states; give them by name")
+    return options | ({"initial": arrays} if arrays else {})
+
+
+def _width(array: Any) -> int:
+    """n or k: the last axis of floats, one more than the largest of ids; 1 where `unroll` will refuse the array."""
+    if array.dtype.kind in "iu" and array.ndim <= 2:
+        return max(1, int(array.max(initial=0)) + 1)
+    return max(1, array.shape[-1]) if array.ndim else 1
+
+
+def _random(experiment: Experiment, found: Found | None) -> Sequence:
+    """Standard normal inputs, and targets that suit the loss, drawn by the seed."""
+    rng = np.random.default_rng([experiment.seed, 5])
+    model = experiment.model
+    n, k = (found.network.inputs, found.network.outputs) if found else (model.inputs or 4, model.outputs or 4)
+    steps = experiment.data.steps or RANDOM_STEPS
+    xs = rng.standard_normal((steps, n))
+    targets: Any = {
+        "distributions": rng.integers(0, k, steps),
+        "probabilities": rng.integers(0, 2, (steps, k)).astype(np.float64),
+        "numbers": rng.standard_normal((steps, k)),
+    }[LOSSES[experiment.loss.kind].targets]
+    return Sequence(xs, targets, n, k)
