@@ -93,7 +93,7 @@ def test_paths_are_an_aligned_table_with_a_sum_line():
     assert len(rows) == 4
     assert len({row.index("%") for row in rows}) == 1
     assert "✓ equal" in lines[-1]
-    assert "L₄ ← ŷ₄ ← s₄ ← s₃ ← W" in rows[1]
+    assert "L₄ → ŷ₄ → s₄ → s₃ → W" in rows[1]
 
 
 def test_paths_cut_by_limit_keep_the_exact_count():
@@ -189,7 +189,7 @@ def test_text_files_and_arrays(tmp_path):
     given = {"xs": rng.standard_normal((4, 2, 3)), "targets": rng.dirichlet(np.ones(5), (4, 2))}
     np.savez(tmp_path / "data.npz", **given, initial=np.ones(6))
     text = output("info", "--data", "data.npz", "--hidden", "6", cwd=tmp_path)
-    assert "n = 3 inputs, d = 6 units, k = 5 classes" in text
+    assert "n = 3 inputs, d = 6 units, k = 5 outputs" in text
     assert "T = 4 steps, B = 2 instances" in text
 
 
@@ -218,6 +218,8 @@ def test_text_files_and_arrays(tmp_path):
         (["info", "--data", "none.npz"], "none.npz: cannot be read"),
         (["explain", "L4", "Q"], "unknown parameter or node 'Q'"),
         (["explain", "L6"], "did you mean L5?"),
+        (["explain", "L4", "W", "--cell", "lstm"], "several W here; choose one of W_i, W_f, W_g, W_o"),
+        (["render", "--highlight", "s2,W", "-o", "x.svg"], "--highlight 's2,W' is no path"),
         (["render", "-o", "no/such/folder.svg"], "there is no folder"),
         (["render", "-o", "x.jpeg"], "svg"),
         (["render", "--highlight", "99", "--loss", "L4", "-o", "x.svg"], "from 1 to 4"),
@@ -244,7 +246,7 @@ def test_bad_input_is_one_line_and_exit_2(tmp_path, arguments, said):
         ({"xs": np.zeros((0, 3)), "targets": np.zeros((0, 2))}, "xs is empty"),
         ({"xs": [[0.0], [1.0]], "targets": [[0.7, 0.7], [0.5, 0.5]]}, "not a distribution"),
         ({"xs": ["a", "b"], "targets": [0, 1]}, "not numbers"),
-        ({"xs": [0, 1], "targets": [0, 1], "initial": [1.0]}, "initial has shape"),
+        ({"xs": [0, 1], "targets": [0, 1], "initial": [1.0]}, "initial s0 has shape"),
         ({"xs": [0, 1], "targets": [0, 1], "intial": [1.0]}, "did you mean initial?"),
         ({"xs": np.array([None, 1], dtype=object), "targets": [0, 1]}, "never loaded"),
         ({"xs": 3, "targets": 4}, "single number"),
@@ -283,7 +285,7 @@ def test_help_names_every_choice():
     text = output("paths", "--help") + output("flow", "--help")
     for choice in (*CELLS, *ACTIVATIONS, *SCHEMES, *LEVELS, *FOLDS):
         assert choice in text
-    assert set(cli.commands) == {"demo", "info", "paths", "flow", "check", "explain", "render", "debug"}
+    assert set(cli.commands) == {"demo", "info", "values", "paths", "flow", "check", "explain", "render", "debug"}
     for command in cli.commands:
         assert command in output("--help")
 
@@ -327,7 +329,7 @@ def test_ascii_terminals_are_served_too():
     )
     assert done.returncode == 0
     assert b"dL/dW is a sum over 15 paths" in done.stdout
-    assert b"L2 < ^y2 < s2 < s1 < W" in done.stdout
+    assert b"L2 > ^y2 > s2 > s1 > W" in done.stdout
     assert b"?" not in done.stdout
 
 

@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+import unrollviz as uz
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -39,9 +42,26 @@ def test_readme_python_runs(tmp_path):
     assert "dn + d² + kd + d + k = 12 + 9 + 12 + 3 + 4 = 40" in run(["-c", code], tmp_path)
 
 
+def test_readme_commands_on_a_model_run(tmp_path):
+    network = uz.Network.init("lstm", 5, 6, 4, layers=2)
+    network.save(tmp_path / "model.safetensors")
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "seq.npz", xs=rng.standard_normal((30, 5)), targets=rng.integers(0, 4, 30))
+    commands = [line for kind, block in BLOCKS if kind == "sh" for line in block.splitlines() if "model." in line]
+    assert len(commands) == 6
+    for command in commands:
+        assert run(["-m", "unrollviz", *shlex.split(command, comments=True)[1:]], tmp_path)
+
+
+def test_readme_experiment_is_one(tmp_path):
+    (block,) = [block for kind, block in BLOCKS if kind == "toml"]
+    (tmp_path / "hello.toml").write_text(block, encoding="utf-8")
+    assert "lstm network" in run(["-m", "unrollviz", "info", "hello.toml"], tmp_path)
+
+
 def test_readme_names_the_two_commands_that_the_makefile_has():
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    (block,) = [block for kind, block in BLOCKS if kind == "sh"]
+    block = next(block for kind, block in BLOCKS if kind == "sh")
     assert [line.split()[1] for line in block.splitlines()] == ["demo", "test"]
     assert {"demo", "test"} <= set(targets)
     assert "make test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")

@@ -1,0 +1,24 @@
+"""What all tests share: how hypothesis searches, and the article's network."""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+import unrollviz as uz
+
+settings.register_profile(
+    "ci",
+    derandomize=True,
+    deadline=None,
+    max_examples=40,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.register_profile("nightly", settings.get_profile("ci"), derandomize=False, max_examples=400)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(scope="session")
+def article() -> uz.Run:
+    """The article's network: T = 5, n = k = 4, d = 3."""
+    return uz.article()
