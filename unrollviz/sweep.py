@@ -7,7 +7,7 @@ ones are added is the fold's choice: it labels every partial path, and rows with
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,26 +118,32 @@ def sweep(
             raise UnknownName("loss", name, names_of(graph, "loss"))
     for name in targets:
         node_named(graph, name, "parameter or node")
-    return _walk(graph, tuple(dict.fromkeys(losses)), frozenset(targets), fold, carrier)
-
-
-def _walk(
-    graph: Graph, losses: Sequence[str], targets: frozenset[str], fold: Sequence[Fold], carrier: Carrier
-) -> Iterator[Arrival]:
-    nodes = graph.nodes
-    on_the_way = leading_to(graph, targets)
-    distinct = any(column.distinct for column in fold)
     dtype = object if any(column.exact for column in fold) else np.int64
-    pending: dict[str, list[tuple[Labels, Labels]]] = {}
-    for name in losses:
-        seeds = [column.seed(name, nodes[name]["time"]) for column in fold]
-        pending[name] = [(np.array([seeds], dtype=dtype), carrier.seed)]
+    seeds = {
+        name: (np.array([[column.seed(name, graph.nodes[name]["time"]) for column in fold]], dtype=dtype), carrier.seed)
+        for name in losses
+    }
+    return sweep_from(graph, seeds, targets, fold, carrier)
+
+
+def sweep_from(
+    graph: Graph,
+    seeds: Mapping[str, tuple[Labels, Labels]],
+    targets: Sequence[str],
+    fold: Sequence[Fold] = (TOTAL,),
+    carrier: Carrier = COTANGENTS,
+) -> Iterator[Arrival]:
+    """Every arrival at the targets of partial paths that have come to some nodes: node -> their (labels, rows)."""
+    goals = frozenset(targets)
+    on_the_way = leading_to(graph, goals)
+    distinct = any(column.distinct for column in fold)
+    pending = {name: [seed] for name, seed in seeds.items()}
     for head in reversed(list(graph)):
         if head not in pending:
             continue
         labels, rows = merge(pending.pop(head), distinct)
         for tail, key, jacobian in backward_edges(graph, head):
-            is_target = tail in targets
+            is_target = tail in goals
             if not is_target and tail not in on_the_way:
                 continue
             edge = Edge(head, tail, key, jacobian)

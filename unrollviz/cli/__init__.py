@@ -1,0 +1,102 @@
+"""The command line: `unrollviz COMMAND [SPEC] [options]`; one file a command, listed in `COMMANDS`.
+
+Heavy modules are imported inside the commands, so that --help and completion answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import click
+
+from unrollviz import __version__
+from unrollviz.cli.check import check
+from unrollviz.cli.debug import debug
+from unrollviz.cli.demo import demo
+from unrollviz.cli.explain import explain
+from unrollviz.cli.flow import flow
+from unrollviz.cli.info import info
+from unrollviz.cli.paths import paths
+from unrollviz.cli.render import render
+from unrollviz.cli.terminal import say
+from unrollviz.cli.values import values
+from unrollviz.errors import UnknownName, UnrollvizError
+from unrollviz.names import clean
+
+COMMANDS = (demo, info, values, paths, flow, check, explain, render, debug)
+
+
+class Commands(click.Group):
+    """A group that lists its commands in the order below, and names the nearest where one is mistyped."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            raise UnknownName("command", args[0], self.commands)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog='Shell completion: eval "$(_UNROLLVIZ_COMPLETE=bash_source unrollviz)" (or zsh_source, fish_source).',
+)
+@click.version_option(__version__, prog_name="unrollviz")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """See, step through and take apart backpropagation through time.
+
+    A recurrent network is unrolled into a graph, and its gradient is what it is in the textbook: a sum over every
+    path that leads from a loss L_t back to a parameter. SPEC is a model (.safetensors, .npz, .pt, .onnx) or an
+    experiment (.toml); without it and without options, every command speaks of the article's network of five steps.
+    Without a command, on a terminal: the debugger.
+
+    \b
+      unrollviz demo                                 everything once, and a picture
+      unrollviz paths --loss L4 --param W            the four paths and their shares
+      unrollviz explain L4 W                         the chain rule, with the numbers
+      unrollviz flow --text "hello world" --by lag   how far back the gradient reaches
+      unrollviz info model.safetensors               what PyTorch has trained
+      unrollviz render --loss L4 --highlight 3 -o unrolled.svg
+    """
+    if ctx.invoked_subcommand is None:
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            with debug.make_context("debug", [], parent=ctx) as inner:
+                debug.invoke(inner)
+        else:
+            say(ctx.get_help().splitlines())
+
+
+for command in COMMANDS:
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line: errors are one line on stderr and exit 2, an interrupt exits 130."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    try:
+        code = cli.main(prog_name="unrollviz", standalone_mode=False)
+    except UnrollvizError as error:
+        code = _fail(str(error))
+    except click.ClickException as error:
+        code = _fail(error.format_message())
+    except (click.Abort, KeyboardInterrupt):
+        code = 128 + signal.SIGINT
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> int:
+    sys.stderr.write(f"unrollviz: error: {clean(message, limit=2000)}\n")
+    return 2

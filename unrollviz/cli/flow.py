@@ -1,0 +1,62 @@
+"""unrollviz flow: the gradient taken apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from unrollviz.cli.model import build
+from unrollviz.cli.options import (
+    ROWS,
+    Name,
+    detail_option,
+    json_option,
+    loss_option,
+    model_options,
+    param_option,
+    table,
+)
+from unrollviz.cli.terminal import say, say_json
+
+
+@click.command(short_help="The gradient by lag, loss, entry step or both.")
+@loss_option
+@param_option
+@click.option(
+    "--by",
+    default="lag",
+    show_default=True,
+    type=Name(table("sweep", "FOLDS")),
+    help="total, loss, entry (step k), lag (t - k), temporal (both: M[t,k]) or path.",
+)
+@detail_option
+@click.option("--limit", type=click.IntRange(min=1), default=ROWS, show_default=True, help="Rows of the table.")
+@click.option(
+    "--truncate",
+    type=click.IntRange(min=0),
+    metavar="STEPS",
+    help="Also: how far backpropagation truncated after so many steps is from the true gradient.",
+)
+@model_options
+@json_option
+def flow(
+    loss: str | None,
+    param: str | None,
+    by: str,
+    detail: str,
+    limit: int,
+    truncate: int | None,
+    as_json: bool,
+    **model: Any,
+) -> None:
+    """The gradient taken apart: how much comes from each loss, each step, each lag, with exact path counts."""
+    from unrollviz.report.flow import flow_json, flow_text
+
+    run = build(**model)
+    found = run.flow(param or run.recurrent_weight, by, loss, detail=detail)
+    cut = None if truncate is None else run.truncation(found.target, truncate, loss)
+    if as_json:
+        say_json(flow_json(found, cut))
+    else:
+        say(flow_text(run, found, loss, limit, cut))

@@ -1,0 +1,73 @@
+"""What SPEC and the options describe, unrolled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unrollviz.errors import UnrollvizError
+
+if TYPE_CHECKING:
+    from unrollviz.api import Run
+    from unrollviz.readers.experiment import Experiment
+
+
+SUFFIXES = (".npz", ".safetensors", ".pt", ".pth", ".onnx")
+
+
+def described(
+    spec: str | None,
+    text: str | None,
+    text_file: Path | None,
+    data: Path | None,
+    steps: int | None,
+    seed: int | None,
+    criterion: str | None,
+    readout: str | None,
+    reduction: str | None,
+    rnn: str | None,
+    readout_layer: str | None,
+    max_mib: int,
+    **network: Any,
+) -> tuple[Experiment, int]:
+    """The experiment of SPEC, with what the options say in place of what it says; and the limit of bytes."""
+    from dataclasses import replace
+
+    from unrollviz.readers.experiment import DataPart, Experiment, read
+
+    experiment = Experiment()
+    if spec is not None and spec.endswith(".toml"):
+        experiment = read(spec)
+    elif spec is not None:
+        experiment = replace(experiment, model=replace(experiment.model, file=Path(spec)))
+    chosen: dict[str, Any] = {"text": text, "text_file": text_file, "file": data, "steps": steps}
+    given = {key: value for key, value in chosen.items() if value is not None}
+    if len(given) > 1:
+        named = " and ".join("--data" if key == "file" else f"--{key.replace('_', '-')}" for key in given)
+        raise UnrollvizError(f"{named} both say what the sequence is; give one of them")
+    asked = {"rnn": rnn, "readout": readout_layer, **network}
+    if (rnn or readout_layer) and experiment.model.file is None:
+        raise UnrollvizError("--rnn and --readout-layer choose among what a model file holds; give one as SPEC")
+    model = replace(experiment.model, **{key: value for key, value in asked.items() if value is not None})
+    if model.file is not None:
+        for key in ("cell", "hidden", "layers", "bidirectional", "learn_initial", "init"):
+            if getattr(model, key) is not None:
+                raise UnrollvizError(f"--{key.replace('_', '-')} is what {model.file.name} says; leave it out")
+    loss = {"kind": criterion, "readout": readout, "reduction": reduction}
+    return (
+        Experiment(
+            model,
+            DataPart(**given) if given else experiment.data,
+            replace(experiment.loss, **{key: value for key, value in loss.items() if value is not None}),
+            experiment.seed if seed is None else seed,
+        ),
+        max_mib * 2**20,
+    )
+
+
+def build(**options: Any) -> Run:
+    """The network and sequence that SPEC and the options describe, unrolled."""
+    from unrollviz import experiments
+
+    experiment, limit = described(**options)
+    return experiments.run(experiment, limit=limit)

@@ -1,0 +1,110 @@
+"""The options that commands share, and names that complete themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+ROWS = 40
+"""Rows of a table where no limit is given."""
+
+Options = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class Name(click.ParamType[str]):
+    """A name from one of the package's tables; checked, with the nearest choice, by whoever looks it up."""
+
+    name = "name"
+
+    def __init__(self, choices: Callable[[], Iterable[str]]) -> None:
+        self.choices = choices
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(choice) for choice in self.choices() if choice.startswith(incomplete)]
+
+
+def table(module: str, table: str) -> Callable[[], Iterable[str]]:
+    def choices() -> Iterable[str]:
+        from importlib import import_module
+
+        return list(getattr(import_module(f"unrollviz.{module}"), table))
+
+    return choices
+
+
+def all_of(*options: Options) -> Options:
+    """Several options as one decorator, shown in --help in the order given."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+model_options = all_of(
+    click.argument("spec", required=False, metavar="[SPEC]"),
+    click.option("--text", metavar="TEXT", help='Predict each next letter of TEXT; "hello" has T = 4 steps.'),
+    click.option(
+        "--text-file", type=click.Path(path_type=Path), metavar="FILE", help="The same with a UTF-8 text file."
+    ),
+    click.option(
+        "--data",
+        type=click.Path(path_type=Path),
+        metavar="FILE.npz",
+        help="Arrays xs and targets; lengths, weights and initial states (initial; h0, l2.c0) if you like.",
+    ),
+    click.option("--steps", type=click.IntRange(min=1), metavar="T", help="T steps of random numbers."),
+    click.option("--cell", type=Name(table("cells", "CELLS")), help="elman, gru or lstm.  [default: elman]"),
+    click.option("--hidden", type=int, metavar="D", help="State units d.  [default: 3; 8 with text or data]"),
+    click.option("--layers", type=int, metavar="N", help="Layers on top of each other.  [default: 1]"),
+    click.option("--bidirectional", is_flag=True, default=None, help="Every layer reads in both directions."),
+    click.option("--learn-initial", is_flag=True, default=None, help="Initial states are parameters."),
+    click.option(
+        "--activation",
+        type=Name(table("ops", "ACTIVATIONS")),
+        help="Of an Elman cell: tanh, relu, sigmoid or identity.  [default: tanh]",
+    ),
+    click.option(
+        "--init",
+        type=Name(table("network", "SCHEMES")),
+        help="How weights begin: uniform (±1/√d), xavier, orthogonal or identity.  [default: orthogonal]",
+    ),
+    click.option("--seed", type=click.IntRange(min=0), help="Of all random numbers.  [default: 0]"),
+    click.option(
+        "--criterion",
+        type=Name(table("losses", "LOSSES")),
+        help="cross_entropy, binary_cross_entropy or squared_error.  [default: cross_entropy]",
+    ),
+    click.option(
+        "--readout", type=Name(table("unrolled", "READOUTS")), help="every step, or only the last.  [default: every]"
+    ),
+    click.option(
+        "--reduction", type=Name(table("unrolled", "REDUCTIONS")), help="Over the steps: sum or mean.  [default: sum]"
+    ),
+    click.option("--rnn", metavar="PREFIX", help="The recurrent module in a file that holds several."),
+    click.option("--readout-layer", metavar="NAME", help="The readout layer in a file where several fit."),
+    click.option(
+        "--max-mib", type=click.IntRange(min=1), default=512, show_default=True, help="What a file may declare to hold."
+    ),
+)
+"""Which network, which sequence and which loss; without any of them, the article's. SPEC is a file."""
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object, numbers in full precision.")
+loss_option = click.option("--loss", metavar="L4", help="One loss, L1 … LT.  [default: all of them]")
+param_option = click.option(
+    "--param", help="U, W, V, b, c; W_f, l2.bwd.W_n; or any other node: s1, x2, a3.  [default: W, of an LSTM W_f]"
+)
+detail_option = click.option(
+    "--detail",
+    default="state",
+    show_default=True,
+    type=Name(table("graph", "LEVELS")),
+    help="Level of detail of paths: state (the article's), gate or op (every primitive).",
+)
