@@ -9,6 +9,7 @@ from strategies import Recipe, bounded, integer_dags, recipes
 
 import unrollviz as uz
 from unrollviz import flow as flow_module
+from unrollviz import terms as terms_module
 from unrollviz.errors import UnrollvizError
 from unrollviz.flow import cotangents, edge_shares, flow, gradient
 from unrollviz.graph import names_of
@@ -215,7 +216,7 @@ def test_norms_are_the_same_when_sums_are_formed_a_few_at_a_time(monkeypatch, by
     whole = {param: run.flow(param, by=by, detail="op") for param in "UWVbc"}
     terms = {param: found.terms for param, found in whole.items()}
     for limit in (1, 100, 200):
-        monkeypatch.setattr(flow_module, "MEMORY_LIMIT", limit)
+        monkeypatch.setattr(terms_module, "MEMORY_LIMIT", limit)
         for param, found in whole.items():
             again = run.flow(param, by=by, detail="op")
             np.testing.assert_allclose(again.norms, found.norms, rtol=1e-12)
@@ -238,7 +239,7 @@ def test_sums_never_take_more_than_the_limit_at_once(monkeypatch):
 
     run = Recipe(steps=6).unroll()
     monkeypatch.setattr(flow_module, "TermSum", Watched)
-    monkeypatch.setattr(flow_module, "MEMORY_LIMIT", 300)
+    monkeypatch.setattr(terms_module, "MEMORY_LIMIT", 300)
     found = run.flow("W", by="lag", detail="op")
     assert len(taken) > 2
     assert max(taken) == 288, "four of the six lags at a time, 72 bytes each"
@@ -247,10 +248,10 @@ def test_sums_never_take_more_than_the_limit_at_once(monkeypatch):
 
 def test_terms_too_large_for_memory_are_refused_with_their_size(monkeypatch, article):
     found = article.flow("W", by="temporal")
-    monkeypatch.setattr(flow_module, "MEMORY_LIMIT", 15 * 9 * 8 - 1)
+    monkeypatch.setattr(terms_module, "MEMORY_LIMIT", 15 * 9 * 8 - 1)
     with pytest.raises(UnrollvizError, match=r"15 terms of shape \(3, 3\)"):
         found.terms  # noqa: B018
-    monkeypatch.setattr(flow_module, "MEMORY_LIMIT", 15 * 9 * 8)
+    monkeypatch.setattr(terms_module, "MEMORY_LIMIT", 15 * 9 * 8)
     assert found.terms.shape == (15, 3, 3)
 
 

@@ -17,19 +17,17 @@ from unrollviz.flow import cotangents, count_paths, flow, gradient
 from unrollviz.graph import Tracer, names_of
 from unrollviz.ops import OPS
 from unrollviz.paths import PathSet
+from unrollviz.stacks import Radix, Stack, merge, unique_rows
 from unrollviz.sweep import (
     COUNTS,
     FOLDS,
     LOSS,
     TOTAL,
     Fold,
-    Radix,
     completions,
     leading_to,
-    merge,
     push_forward,
     sweep,
-    unique_rows,
 )
 
 DETAILS = ("state", "op")
@@ -554,21 +552,21 @@ def test_radix_orders_labels_lexicographically(rows):
 )
 def test_merge_adds_rows_with_equal_labels(stacks):
     parts = [
-        (np.array(sorted(labels), dtype=np.int64), np.arange(1.0, 1.0 + len(labels))[:, None]) for labels in stacks
+        Stack(np.array(sorted(labels), dtype=np.int64), np.arange(1.0, 1.0 + len(labels))[:, None]) for labels in stacks
     ]
     expected: dict[tuple[int, ...], float] = {}
-    for labels, rows in parts:
-        for label, row in zip(labels.tolist(), rows[:, 0], strict=True):
+    for part in parts:
+        for label, row in zip(part.labels.tolist(), part.rows[:, 0], strict=True):
             expected[tuple(label)] = expected.get(tuple(label), 0.0) + row
-    copies = [rows.copy() for _, rows in parts]
-    labels, rows = merge(parts)
-    assert {tuple(label): row for label, row in zip(labels.tolist(), rows[:, 0], strict=True)} == expected
+    copies = [part.rows.copy() for part in parts]
+    merged = merge(parts)
+    labels = [tuple(label) for label in merged.labels.tolist()]
+    assert dict(zip(labels, merged.rows[:, 0], strict=True)) == expected
     assert len(labels) == len(expected)
-    assert labels.tolist() == sorted(labels.tolist())
-    kept_apart, _ = merge(parts, distinct=True)
-    assert len(kept_apart) == sum(len(labels) for labels, _ in parts)
-    for (_, rows), copy in zip(parts, copies, strict=True):
-        np.testing.assert_array_equal(rows, copy)
+    assert labels == sorted(labels)
+    assert len(merge(parts, distinct=True)) == sum(map(len, parts))
+    for part, copy in zip(parts, copies, strict=True):
+        np.testing.assert_array_equal(part.rows, copy)
 
 
 @given(dag=integer_dags())

@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from unrollviz.arrays import Array, Labels, Shape, arithmetic
 from unrollviz.errors import NonFinite, UnrollvizError
 from unrollviz.graph import Graph, node_named
-from unrollviz.jacobians import Jacobian, Outer, divide, frobenius
-from unrollviz.jacobians import norms as row_norms
+from unrollviz.jacobians import divide, frobenius
+from unrollviz.stacks import Exponents, places, times_power
 from unrollviz.sweep import (
     COUNTS,
+    ENTRY,
+    LAG,
+    LOSS,
+    SMALL_COUNTS,
     TOTAL,
     Arrival,
     Fold,
-    Radix,
+    Way,
     completions,
     push_forward,
     sweep,
     truncated,
-    unique_rows,
 )
-
-MEMORY_LIMIT = 2**30
-"""Bytes that terms may take at once: past it, sums are formed in several sweeps and whole stacks refused."""
+from unrollviz.terms import TermSum, at_once, check_memory, dots_with
 
 ROW_LIMIT = 20_000_000
 """Rows of a flow: as many as T = 4,472 steps give by temporal."""
+
+STACK_LIMIT = 2**30
+"""Bytes that the rows at one node may take."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,21 +45,35 @@ class Flow:
     Attributes:
         target: the parameter or node.
         by: what the labels are.
-        labels: (rows, columns) whole numbers, in increasing order.
-        counts: exact number of paths in each row.
-        norms: (rows,) Frobenius norm of each row's sum of terms.
+        columns: what each column of the labels is.
+        labels: (rows, columns) whole numbers, in increasing order; what a function of one's own gave, as it is.
+        norms: (rows,) Frobenius norm of each row's sum of terms; 0 below 5e-324.
         shares: (rows,) <term, G> / <G, G>; NaN where G = 0.
         gradient: G, the sum of all rows.
     """
 
     target: str
     by: str
+    columns: tuple[str, ...]
     labels: Labels
-    counts: tuple[int, ...]
     norms: Array
     shares: Array
     gradient: Array
-    _terms: Callable[[], Array] = field(repr=False, compare=False)
+    _counts: Labels = field(repr=False)
+    _scaled: tuple[Array, Exponents] | None = field(repr=False)
+    _terms: Callable[[], Array] = field(repr=False)
+
+    @cached_property
+    def counts(self) -> tuple[int, ...]:
+        """The exact number of paths in each row, as Python integers."""
+        return tuple(self._counts.tolist())
+
+    @cached_property
+    def log10_norms(self) -> Array:
+        """(rows,) logarithms of the norms: finite however far the gradient has vanished, -inf where a term is 0."""
+        norms, powers = self._scaled or (self.norms, np.zeros(len(self.norms), dtype=np.int64))
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log10(norms) + powers * math.log10(2.0))
 
     @property
     def total_norm(self) -> float:
@@ -69,7 +89,7 @@ class Flow:
     def terms(self) -> Array:
         """(rows, *shape of the target): every row's term, built on request.
 
-        Raises UnrollvizError where they would take more than MEMORY_LIMIT bytes."""
+        Raises UnrollvizError where they would take more than terms.MEMORY_LIMIT bytes."""
         return self._terms()
 
 
@@ -78,19 +98,20 @@ def cancellation(norms: Array, total_norm: float) -> float:
     return float(norms.sum() / total_norm) if total_norm > 0 else float("nan")
 
 
-def gradient(graph: Graph, losses: Sequence[str], target: str, fold: Fold = TOTAL) -> Array:
+def gradient(graph: Graph | Way, losses: Sequence[str], target: str, fold: Fold = TOTAL) -> Array:
     """Σ_t ∂L_t/∂target over the `losses`: one reverse sweep. Shape of the target.
 
     A `fold` that drops paths on their way leaves their terms out of the sum.
 
     Raises NonFinite, naming the first node of the backward pass, where a cotangent overflows."""
-    total = TermSum(1, node_named(graph, target, "parameter or node")["value"].shape)
+    whole = graph.graph if isinstance(graph, Way) else graph
+    total = TermSum(1, node_named(whole, target, "parameter or node")["value"].shape)
     with arithmetic():
         for arrival in sweep(graph, losses, [target], (fold,)):
-            rows = arrival.rows.sum(axis=0, keepdims=True)
+            rows = arrival.cotangents.sum(axis=0, keepdims=True)
             total.add(np.zeros(1, dtype=np.int64), rows, arrival.edge.jacobian)
         result: Array = total.result()[0]
-    check_gradient(graph, losses, target, result)
+    check_gradient(whole, losses, target, result)
     return result
 
 
@@ -128,7 +149,7 @@ def cotangents(graph: Graph, losses: Sequence[str]) -> dict[str, Array]:
     found: dict[str, Array] = {}
     with arithmetic():
         for arrival in sweep(graph, losses, list(graph), (TOTAL,)):
-            pulled = arrival.edge.jacobian.vjp(arrival.rows)[0]
+            pulled = arrival.edge.jacobian.vjp(arrival.cotangents)[0]
             tail = arrival.edge.tail
             found[tail] = found[tail] + pulled if tail in found else pulled
     return found
@@ -153,7 +174,7 @@ def edge_shares(graph: Graph, losses: Sequence[str], target: str) -> dict[tuple[
                 (rows * graph.edges[edge.tail, edge.head, edge.key]["jacobian"].jvp(tangents[edge.tail])).sum()
             )
             / size
-            for edge, rows in ((a.edge, a.rows) for a in sweep(graph, losses, list(graph), (TOTAL,)))
+            for edge, rows in ((a.edge, a.cotangents) for a in sweep(graph, losses, list(graph), (TOTAL,)))
             if edge.tail in tangents
         }
 
@@ -166,137 +187,139 @@ def check_gradient(graph: Graph, losses: Sequence[str], target: str, result: Arr
     inside = [name for name, role in graph.nodes(data="role") if role not in ("parameter", "loss", "output")]
     with arithmetic():
         for arrival in sweep(graph, losses, inside, (TOTAL,)):
-            if not np.isfinite(arrival.edge.jacobian.vjp(arrival.rows)).all():
+            if not np.isfinite(arrival.edge.jacobian.vjp(arrival.cotangents)).all():
                 node, time = arrival.edge.tail, graph.nodes[arrival.edge.tail]["time"]
                 break
     raise NonFinite("the cotangent", node, time, "the gradient overflows; scale the weights down or shorten the run")
 
 
-class TermSum:
-    """Sums of terms, label by label: (labels, *shape). Outer products are gathered and multiplied together."""
-
-    GATHERED = 64
-
-    def __init__(self, labels: int, shape: Shape) -> None:
-        self._total = np.zeros((labels, *shape))
-        self._outer: list[tuple[Labels, Array, Array]] = []
-
-    def add(self, place: Labels, rows: Array, jacobian: Jacobian) -> None:
-        """Add `jacobian.vjp(rows)` to the labels at `place` (R,), all different."""
-        for before, last in jacobian.arrivals(rows):
-            if isinstance(last, Outer):
-                self._outer.append((place, before, last.x))
-                if len(self._outer) == self.GATHERED:
-                    self._multiply()
-            else:
-                self._total[place] += last.vjp(before)
-
-    def _multiply(self) -> None:
-        """Σ_i rows_i ⊗ x_i as one matrix product over all gathered (i, instance)."""
-        if not self._outer:
-            return
-        first = min(int(place.min()) for place, _, _ in self._outer)
-        last = max(int(place.max()) for place, _, _ in self._outer) + 1
-        stacked = np.zeros((len(self._outer), last - first, *self._outer[0][1].shape[1:]))
-        for index, (place, rows, _) in enumerate(self._outer):
-            stacked[index, place - first] = rows
-        xs = np.stack([x for _, _, x in self._outer])
-        self._total[first:last] += np.tensordot(stacked, xs, axes=([0, 2], [0, 1]))
-        self._outer.clear()
-
-    def result(self) -> Array:
-        """The sums; the collector is not to be used after this."""
-        self._multiply()
-        return self._total
-
-
 @dataclass(frozen=True)
 class _Rows:
-    """The labels a fold gives rise to: sorted, with exact counts and how often each arrives."""
+    """The labels a fold gives rise to: sorted, with exact counts; and where the rows of each arrival have their places.
+
+    counts: 64 bits or Python integers;  arrivals: how often each label arrives;  places: an array for every arrival.
+    """
 
     labels: Labels
-    counts: tuple[int, ...]
+    counts: Labels
     arrivals: Labels
-    radix: Radix
-    keys: Labels
-
-    def places(self, labels: Labels) -> Labels:
-        """Index of each of `labels` (R, columns) among the sorted ones."""
-        return np.searchsorted(self.keys, self.radix.keys(labels))
+    places: list[Labels]
 
 
-def fold_rows(graph: Graph, losses: Sequence[str], target: str, fold: Sequence[Fold]) -> _Rows:
-    """Labels, exact path counts and numbers of arrivals, from one sweep that carries integers."""
-    found = [(a.labels, a.rows, a.edge.jacobian.ends) for a in sweep(graph, losses, [target], fold, COUNTS)]
-    stacked = np.concatenate([labels for labels, _, _ in found] or [np.zeros((1, len(fold)), dtype=np.int64)])
-    labels, place = unique_rows(stacked)
+def fold_rows(graph: Graph | Way, losses: Sequence[str], target: str, fold: Sequence[Fold]) -> _Rows:
+    """Labels, exact path counts and numbers of arrivals, from one sweep that carries integers.
+
+    Raises UnrollvizError where there are more rows than ROW_LIMIT, or than fit into STACK_LIMIT at one node."""
+    whole = graph.graph if isinstance(graph, Way) else graph
+    small = count_paths(graph, losses, target) < 2**62
+    found: list[Arrival] = []
+    rows = 0
+    for arrival in sweep(graph, losses, [target], fold, SMALL_COUNTS if small else COUNTS):
+        rows += len(arrival.labels)
+        wide = len(arrival.labels) * whole.nodes[arrival.edge.head]["value"].size * 8
+        if rows > 4 * ROW_LIMIT or wide > STACK_LIMIT:
+            raise UnrollvizError(
+                f"there are too many different labels ({len(arrival.labels):,} at {arrival.edge.head} alone); label "
+                "paths more coarsely, as route:weights,highway does, or ask for one loss"
+            )
+        found.append(arrival)
     if not found:
-        labels = labels[:0]
-    counts = np.zeros(len(labels), dtype=object)
+        return _Rows(
+            np.zeros((0, len(fold)), dtype=np.int64), np.zeros(0, dtype=object), np.zeros(0, dtype=np.int64), []
+        )
+    labels, where = places([arrival.labels for arrival in found])
+    counts = np.zeros(len(labels), dtype=np.int64 if small else object)
     arrivals = np.zeros(len(labels), dtype=np.int64)
-    start = 0
-    for rows_labels, rows, ends in found:
-        here = place[start : start + len(rows_labels)]
-        counts[here] += rows
-        arrivals[here] += ends
-        start += len(rows_labels)
-    radix = Radix.of(stacked)
-    return _Rows(labels, tuple(counts.tolist()), arrivals, radix, radix.keys(labels))
+    for arrival, place in zip(found, where, strict=True):
+        counts[place] += arrival.rows
+        arrivals[place] += arrival.edge.jacobian.ends
+    return _Rows(labels, counts, arrivals, where)
 
 
-def flow(graph: Graph, losses: Sequence[str], target: str, fold: Sequence[Fold], by: str) -> Flow:
-    """Take ∂L/∂target apart by `fold` on a graph at any level of detail. See `Flow`.
-
-    A row that arrives once keeps its term factored: its norm comes from the factors. Rows that arrive
-    several times are summed first, as many at once as MEMORY_LIMIT allows.
-
-    Raises UnrollvizError where there could be more than ROW_LIMIT rows.
-    """
-    widest = len(losses) ** min(2, len(fold))  # labels are made of the steps t and k
+def check_rows(losses: Sequence[str], fold: Sequence[Fold], by: str) -> None:
+    """Raise UnrollvizError where a fold over time could have more than ROW_LIMIT rows."""
+    timed = sum(column in (LOSS, ENTRY, LAG) for column in fold)
+    widest = len(losses) ** min(2, timed)  # labels are made of the steps t and k
     if widest > ROW_LIMIT:
         raise UnrollvizError(
             f"{by} may give {widest:,} rows, the limit is {ROW_LIMIT:,}; take lag, entry or loss, or one loss at a time"
         )
-    whole = gradient(graph, losses, target)
-    rows = fold_rows(graph, losses, target, fold)
+
+
+def flow(
+    graph: Graph,
+    losses: Sequence[str],
+    target: str,
+    fold: Sequence[Fold],
+    by: str,
+    columns: Sequence[str] = (),
+    read: Callable[[Labels], Labels] | None = None,
+) -> Flow:
+    """Take ∂L/∂target apart by `fold` on a graph at any level of detail. See `Flow`.
+
+    `by` and `columns` name the fold and its columns; `read` makes of labels what is shown.
+
+
+    A row that arrives once keeps its term factored: its norm comes from the factors. Rows that arrive
+    several times are summed first, as many at once as memory allows.
+
+    Raises UnrollvizError where there could be more than ROW_LIMIT rows.
+    """
+    check_rows(losses, fold, by)
+    way = Way.to(graph, [target])
+    whole = gradient(way, losses, target)
+    rows = fold_rows(way, losses, target, fold)
     size = frobenius(whole)
     direction = whole / size if size > 0 else whole
     shares, norms = np.zeros(len(rows.labels)), np.zeros(len(rows.labels))
-    several = _blocks(np.flatnonzero(rows.arrivals > 1), whole.shape)
+    powers = np.zeros(len(rows.labels), dtype=np.int64)
+    often = np.flatnonzero(rows.arrivals > 1)
+    several = _blocks(often, whole.shape)
     with arithmetic():
         sums = [_Sums(block, whole.shape) for block in several[:1]]
-        for arrival in sweep(graph, losses, [target], fold):
-            place = rows.places(arrival.labels)
+        for arrival, place in zip(sweep(way, losses, [target], fold), rows.places, strict=True):
             jacobian = arrival.edge.jacobian
-            shares[place] += dots_with(arrival.rows, jacobian, direction)
-            once = rows.arrivals[place] == 1
-            if once.any():
-                norms[place[once]] = jacobian.row_norms(arrival.rows[once])
+            shares[place] += times_power(dots_with(arrival.rows, jacobian, direction), arrival.exponents)
+            if len(often) < len(norms):
+                once = None if len(often) == 0 else rows.arrivals[place] == 1
+                _note_norms(arrival, place, once, norms, powers)
             for first in sums:
                 first.add(place, arrival)
         for index, block in enumerate(several):
-            terms = sums.pop().result() if index == 0 else _terms(graph, losses, target, fold, rows, block)
-            norms[block] = row_norms(terms.reshape(len(block), -1))
+            found = sums.pop() if index == 0 else _summed(way, losses, target, fold, rows, block)
+            norms[block], raised = found.norms()
+            powers[block] = 0 if raised is None else raised
         shares = shares / size if size > 0 else np.full(len(shares), np.nan)
+        scaled = (norms, powers) if powers.any() else None
+        norms = norms if scaled is None else times_power(norms, powers)
     check_gradient(graph, losses, target, norms)
 
     def build() -> Array:
         every = np.arange(len(rows.labels))
         check_memory(len(every), whole.shape)
-        return _terms(graph, losses, target, fold, rows, every)
+        with arithmetic():
+            return _summed(way, losses, target, fold, rows, every).result()
 
-    return Flow(target, by, rows.labels, rows.counts, norms, shares, whole, build)
+    labels = rows.labels if read is None else read(rows.labels)
+    return Flow(target, by, tuple(columns) or (by,), labels, norms, shares, whole, rows.counts, scaled, build)
 
 
-def dots_with(rows: Array, jacobian: Jacobian, direction: Array) -> Array:
-    """<term, direction> of every row, (R,): as <rows, ∂y/∂x direction>, so that no term is built."""
-    pushed = jacobian.jvp(direction[None])[0]
-    return np.asarray(rows.reshape(len(rows), -1) @ pushed.ravel())
+def _note_norms(arrival: Arrival, place: Labels, once: Labels | None, norms: Array, powers: Exponents) -> None:
+    """Write down the norms, and their powers of two, of the rows of `arrival`; of those in the mask `once`, if any."""
+    rows, exponents = arrival.rows, arrival.exponents
+    if once is not None and not once.any():
+        return
+    if once is not None and not once.all():
+        place, rows = place[once], rows[once]
+        exponents = None if exponents is None else exponents[once]
+    norms[place] = arrival.edge.jacobian.row_norms(rows)
+    if exponents is not None:
+        powers[place] = exponents
 
 
 def _blocks(places: Labels, shape: Shape) -> list[Labels]:
-    """`places` in blocks whose terms fit into MEMORY_LIMIT."""
-    size = max(1, MEMORY_LIMIT // (8 * max(1, int(np.prod(shape)))))
+    """`places` in blocks whose terms fit into memory."""
+    size = at_once(shape)
     return [places[start : start + size] for start in range(0, len(places), size)]
 
 
@@ -307,37 +330,31 @@ class _Sums:
         self._places = places
         self._sum = TermSum(len(places), shape)
         self.result = self._sum.result
+        self.norms = self._sum.norms
 
     def add(self, place: Labels, arrival: Arrival) -> None:
         """Add the rows of `arrival`, which are at `place`, where they are wanted."""
         at = np.searchsorted(self._places, place)
         wanted = (at < len(self._places)) & (self._places[np.minimum(at, len(self._places) - 1)] == place)
-        if wanted.any():
-            self._sum.add(at[wanted], arrival.rows[wanted], arrival.edge.jacobian)
+        if not wanted.any():
+            return
+        rows, exponents = arrival.rows, arrival.exponents
+        if not wanted.all():
+            at, rows = at[wanted], rows[wanted]
+            exponents = None if exponents is None else exponents[wanted]
+        self._sum.add(at, rows, arrival.edge.jacobian, exponents)
 
 
-def _terms(
-    graph: Graph, losses: Sequence[str], target: str, fold: Sequence[Fold], rows: _Rows, places: Labels
-) -> Array:
-    """The summed terms of some places, by a sweep of their own: (places, *shape of the target)."""
-    sums = _Sums(places, graph.nodes[target]["value"].shape)
+def _summed(way: Way, losses: Sequence[str], target: str, fold: Sequence[Fold], rows: _Rows, places: Labels) -> _Sums:
+    """The terms of some places, summed by a sweep of their own."""
+    sums = _Sums(places, way.graph.nodes[target]["value"].shape)
     if len(places):
-        for arrival in sweep(graph, losses, [target], fold):
-            sums.add(rows.places(arrival.labels), arrival)
-    return sums.result()
+        for arrival, place in zip(sweep(way, losses, [target], fold), rows.places, strict=True):
+            sums.add(place, arrival)
+    return sums
 
 
-def check_memory(terms: int, shape: Shape, what: str = "terms") -> None:
-    """Raise UnrollvizError where so many `terms` of `shape` would take more than MEMORY_LIMIT bytes."""
-    needed = terms * int(np.prod(shape)) * 8
-    if needed > MEMORY_LIMIT:
-        raise UnrollvizError(
-            f"{terms:,} {what} of shape {shape} take {needed / 2**30:,.1f} GiB, the limit is "
-            f"{MEMORY_LIMIT / 2**30:.0f} GiB; ask for norms and shares, or for fewer rows"
-        )
-
-
-def count_paths(graph: Graph, losses: Sequence[str], target: str) -> int:
+def count_paths(graph: Graph | Way, losses: Sequence[str], target: str) -> int:
     """The exact number of paths from the losses back to the target, without walking one."""
     ways = completions(graph, target)
     return sum(ways.get(loss, 0) for loss in losses)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unrollviz.arrays import Array, Shape
+from unrollviz.arrays import Array, Shape, room
 
 
 class Jacobian(ABC):
@@ -74,13 +74,16 @@ class Jacobian(ABC):
 
 def frobenius(values: Array) -> float:
     """Frobenius norm of an array of any shape."""
-    return float(norms(values.reshape(1, -1))[0])
+    flat = values.ravel()
+    with np.errstate(over="ignore", under="ignore"):
+        square = float(flat @ flat)
+    return math.sqrt(square) if 1e-280 < square < 1e280 else float(norms(flat[None])[0])
 
 
 def norms(rows: Array) -> Array:
     """Norm of every row: (R, n) -> (R,). Right also where the squares of the entries underflow or overflow."""
     with np.errstate(over="ignore", under="ignore"):
-        found = np.asarray(np.linalg.norm(rows, axis=1))
+        found = np.asarray(np.sqrt(np.vecdot(rows, rows)))
         extreme = (found < 1e-140) | (found > 1e140)
         if extreme.any():
             largest = np.abs(rows[extreme]).max(axis=1, initial=0.0)
@@ -146,7 +149,7 @@ class Diagonal(Jacobian):
     in_shape = out_shape
 
     def vjp(self, cotangents: Array) -> Array:
-        return cotangents * self.slope
+        return np.asarray(np.multiply(cotangents, self.slope, out=room(cotangents.shape)))
 
     def jvp(self, tangents: Array) -> Array:
         return tangents * self.slope
@@ -171,8 +174,9 @@ class Dense(Jacobian):
         return (self.instances, self.weight.shape[1])
 
     def vjp(self, cotangents: Array) -> Array:
-        flat = cotangents.reshape(-1, self.weight.shape[0]) @ self.weight
-        return flat.reshape(len(cotangents), *self.in_shape)
+        flat = cotangents.reshape(-1, self.weight.shape[0])
+        pulled = np.matmul(flat, self.weight, out=room((len(flat), self.weight.shape[1])))
+        return pulled.reshape(len(cotangents), *self.in_shape)
 
     def jvp(self, tangents: Array) -> Array:
         flat = tangents.reshape(-1, self.weight.shape[1]) @ self.weight.T
@@ -381,6 +385,16 @@ def divide(values: Array, scale: Array) -> Array:
         return np.asarray(np.where(values == 0, 0.0, values / scale))
 
 
+def _sum_of(one: Array, other: Array) -> Array:
+    """The sum of two matrices, either of which may be given by its diagonal."""
+    if one.ndim == other.ndim:
+        return one + other
+    matrix, diagonal = (one, other) if one.ndim == 2 else (other, one)
+    total = matrix.copy()
+    total[np.diag_indices(len(total))] += diagonal
+    return total
+
+
 @dataclass(frozen=True, slots=True)
 class Composite(Jacobian):
     """The sum over all paths from `head` back to `tail`: a small sweep over the edges in between.
@@ -412,7 +426,33 @@ class Composite(Jacobian):
         return at
 
     def vjp(self, cotangents: Array) -> Array:
+        if len(cotangents) > self.in_shape[-1] and len(self.out_shape) == 2 and self.out_shape[0] == 1:
+            matrix = self._folded()
+            if matrix is not None:
+                return Dense(matrix, 1).vjp(cotangents)
         return self._pull(cotangents, self.edges)[self.tail]
+
+    def _folded(self) -> Array | None:
+        """The whole as one matrix (units of y, units of x), for one instance; None where that takes more than scaling
+        matrices and adding them up, or where scaling the rows takes no more.
+
+        With many rows, slopes are cheaper multiplied into a weight once than into every row, and the gates of an LSTM
+        cheaper added up first than gone through one by one."""
+        dense = False
+        at: dict[str, Array] = {self.head: np.ones(1)}
+        for head, tail, jacobian in self.edges:
+            left = at[head]
+            if isinstance(jacobian, Diagonal):
+                pulled = left * jacobian.slope[0]
+            elif isinstance(jacobian, Dense) and left.ndim == 1:
+                dense = True
+                pulled = left[:, None] * jacobian.weight
+            elif isinstance(jacobian, Identity):
+                pulled = left
+            else:
+                return None
+            at[tail] = _sum_of(at[tail], pulled) if tail in at else pulled
+        return at[self.tail] if dense and at[self.tail].ndim == 2 else None
 
     def jvp(self, tangents: Array) -> Array:
         at = {self.tail: tangents}

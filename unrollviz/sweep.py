@@ -6,16 +6,17 @@ ones are added is the fold's choice: it labels every partial path, and rows with
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from unrollviz.arrays import Array, Labels
+from unrollviz.arrays import Array, Labels, many_objects
 from unrollviz.errors import UnknownName
 from unrollviz.graph import Graph, backward_edges, names_of, node_named
 from unrollviz.jacobians import Composite, Jacobian, LeaveChart, divide
+from unrollviz.stacks import Exponents, Stack, consolidated, merge, rescaled, times_power
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Fold:
         cross: (labels, edge) -> labels behind the edge, and a mask of the rows to go on with (None: all).
         exact: labels may exceed 64 bits, and are kept as Python integers.
         distinct: no two partial paths ever share a label, so that merging need not look for equal ones.
+        joins: `cross` may give different labels the same one.
     """
 
     seed: Callable[[str, int], int] = lambda name, t: 0
@@ -45,6 +47,7 @@ class Fold:
     cross: Callable[[Labels, Edge], tuple[Labels, Labels | None]] | None = None
     exact: bool = False
     distinct: bool = False
+    joins: bool = False
 
 
 TOTAL = Fold()
@@ -77,31 +80,79 @@ def truncated(graph: Graph, target: str, steps: int) -> Fold:
 
 @dataclass(frozen=True)
 class Carrier:
-    """What a sweep carries along paths: how a path begins, and how it goes through an edge."""
+    """What a sweep carries along paths: how a path begins, how it goes through an edge, whether it may underflow."""
 
     seed: Array | Labels
     pull: Callable[[Jacobian, Labels], Labels]
+    shrinks: bool = False
 
 
-COTANGENTS = Carrier(np.ones(1), lambda jacobian, rows: jacobian.vjp(rows))
+COTANGENTS = Carrier(np.ones(1), lambda jacobian, rows: jacobian.vjp(rows), shrinks=True)
 COUNTS = Carrier(np.array([1], dtype=object), lambda jacobian, rows: rows)
 """Path counts: the same walk with exact Python integers in place of cotangents."""
+SMALL_COUNTS = replace(COUNTS, seed=np.ones(1, dtype=np.int64))
+"""The same where there are less than 2^62 paths in all, so that 64 bits hold every count."""
+
+EVERY = 4
+"""Steps of time after which rows that have become small are scaled up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """Rows that have come to an edge into a target; the edge's own vjp is still to be applied.
 
-    labels: (R, columns);  rows: (R, *shape of edge.head), or (R,) counts.
+    labels: (R, columns);  rows: (R, *shape of edge.head), or (R,) counts;  exponents: (R,) or None: the numbers are
+    rows · 2^exponents.
     """
 
     edge: Edge
     labels: Labels
     rows: Labels
+    exponents: Exponents | None = None
+
+    @property
+    def cotangents(self) -> Array:
+        """rows · 2^exponents: (R, *shape of edge.head)"""
+        return times_power(self.rows, self.exponents)
+
+
+@dataclass(frozen=True)
+class Way:
+    """The part of a graph that leads to some targets, as a sweep walks it.
+
+    Attributes:
+        targets: where paths end.
+        heads: in reverse topological order, each with its edges to a target or to another head.
+        scaled: the heads at which rows that have become small are scaled up.
+    """
+
+    graph: Graph
+    targets: frozenset[str]
+    heads: tuple[tuple[str, tuple[Edge, ...]], ...]
+    scaled: frozenset[str]
+
+    @classmethod
+    def to(cls, graph: Graph, targets: Collection[str]) -> Way:
+        """The way back to `targets`, from wherever there is one."""
+        goals = frozenset(targets)
+        edges: dict[str, list[Edge]] = defaultdict(list)
+        heads = []
+        inside: set[str] = set()
+        with many_objects():
+            for tail, head, key, jacobian in graph.in_edges(keys=True, data="jacobian"):
+                edges[head].append(Edge(head, tail, key, jacobian))
+            for head in graph:
+                kept = tuple(edge for edge in edges.get(head, ()) if edge.tail in goals or edge.tail in inside)
+                if kept:
+                    inside.add(head)
+                    heads.append((head, kept))
+        nodes = graph.nodes
+        scaled = {name for name, _ in heads if nodes[name]["role"] == "state" and nodes[name]["time"] % EVERY == 0}
+        return cls(graph, goals, tuple(reversed(heads)), frozenset(scaled))
 
 
 def sweep(
-    graph: Graph,
+    graph: Graph | Way,
     losses: Sequence[str],
     targets: Sequence[str],
     fold: Sequence[Fold],
@@ -109,51 +160,57 @@ def sweep(
 ) -> Iterator[Arrival]:
     """Every arrival at the targets of the paths from the losses, in reverse topological order.
 
-    A target's sum over paths is the sum of `edge.jacobian.vjp(rows)` over its arrivals.
+    A target's sum over paths is the sum of `edge.jacobian.vjp(cotangents)` over its arrivals. Several sweeps to the
+    same targets may share a `Way`.
 
     Raises UnknownName, at the call, where a loss or a target is not in the graph.
     """
+    whole = graph.graph if isinstance(graph, Way) else graph
     for name in losses:
-        if node_named(graph, name, "loss")["role"] != "loss":
-            raise UnknownName("loss", name, names_of(graph, "loss"))
+        if node_named(whole, name, "loss")["role"] != "loss":
+            raise UnknownName("loss", name, names_of(whole, "loss"))
     for name in targets:
-        node_named(graph, name, "parameter or node")
+        node_named(whole, name, "parameter or node")
     dtype = object if any(column.exact for column in fold) else np.int64
     seeds = {
-        name: (np.array([[column.seed(name, graph.nodes[name]["time"]) for column in fold]], dtype=dtype), carrier.seed)
+        name: Stack(
+            np.array([[column.seed(name, whole.nodes[name]["time"]) for column in fold]], dtype=dtype), carrier.seed
+        )
         for name in losses
     }
     return sweep_from(graph, seeds, targets, fold, carrier)
 
 
 def sweep_from(
-    graph: Graph,
-    seeds: Mapping[str, tuple[Labels, Labels]],
-    targets: Sequence[str],
+    graph: Graph | Way,
+    seeds: Mapping[str, Stack],
+    targets: Collection[str],
     fold: Sequence[Fold] = (TOTAL,),
     carrier: Carrier = COTANGENTS,
 ) -> Iterator[Arrival]:
-    """Every arrival at the targets of partial paths that have come to some nodes: node -> their (labels, rows)."""
-    goals = frozenset(targets)
-    on_the_way = leading_to(graph, goals)
+    """Every arrival at the targets of partial paths that have come to some nodes: node -> their stack."""
+    return _walk(graph if isinstance(graph, Way) else Way.to(graph, targets), seeds, fold, carrier)
+
+
+def _walk(way: Way, seeds: Mapping[str, Stack], fold: Sequence[Fold], carrier: Carrier) -> Iterator[Arrival]:
     distinct = any(column.distinct for column in fold)
+    on_the_way = {head for head, _ in way.heads}
     pending = {name: [seed] for name, seed in seeds.items()}
-    for head in reversed(list(graph)):
+    for head, edges in way.heads:
         if head not in pending:
             continue
-        labels, rows = merge(pending.pop(head), distinct)
-        for tail, key, jacobian in backward_edges(graph, head):
-            is_target = tail in goals
-            if not is_target and tail not in on_the_way:
+        here = merge(pending.pop(head), distinct)
+        if carrier.shrinks and head in way.scaled:
+            here = rescaled(here)
+        for edge in edges:
+            passing = _cross(fold, here, edge)
+            if len(passing) == 0:
                 continue
-            edge = Edge(head, tail, key, jacobian)
-            crossed, passing = _cross(fold, labels, rows, edge)
-            if len(crossed) == 0:
-                continue
-            if is_target:
-                yield _arrive(graph, fold, edge, crossed, passing)
-            if tail in on_the_way:
-                pending.setdefault(tail, []).append((crossed, carrier.pull(jacobian, passing)))
+            if edge.tail in way.targets:
+                yield _arrive(way.graph, fold, edge, passing)
+            if edge.tail in on_the_way:
+                pulled = carrier.pull(edge.jacobian, passing.rows)
+                pending.setdefault(edge.tail, []).append(Stack(passing.labels, pulled, passing.exponents))
 
 
 def leading_to(graph: Graph, targets: frozenset[str]) -> set[str]:
@@ -165,78 +222,33 @@ def leading_to(graph: Graph, targets: frozenset[str]) -> set[str]:
     return reached
 
 
-def merge(parts: list[tuple[Labels, Labels]], distinct: bool = False) -> tuple[Labels, Labels]:
-    """The stacks that meet at a node as one, rows with equal labels added. Labels come out sorted unless `distinct`."""
-    if len(parts) == 1:
-        return parts[0]
-    first = parts[0][0]
-    if distinct:
-        return np.concatenate([labels for labels, _ in parts]), np.concatenate([rows for _, rows in parts])
-    if all(labels is first or np.array_equal(labels, first) for labels, _ in parts[1:]):
-        total = parts[0][1]
-        for _, rows in parts[1:]:
-            total = total + rows
-        return first, total
-    union, place = unique_rows(np.concatenate([labels for labels, _ in parts]))
-    merged = np.zeros((len(union), *parts[0][1].shape[1:]), dtype=parts[0][1].dtype)
-    start = 0
-    for labels, rows in parts:
-        merged[place[start : start + len(labels)]] += rows
-        start += len(labels)
-    return union, merged
-
-
-@dataclass(frozen=True)
-class Radix:
-    """Numbers rows of labels in their lexicographic order; `low` and `span` are the range of each column.
-
-    Where 64 bits do not suffice, the numbers are Python integers."""
-
-    low: tuple[int, ...]
-    span: tuple[int, ...]
-
-    @classmethod
-    def of(cls, labels: Labels) -> Radix:
-        """A numbering for `labels` and for every row whose columns lie within theirs."""
-        low, high = labels.min(axis=0).tolist(), labels.max(axis=0).tolist()
-        return cls(tuple(low), tuple(top - bottom + 1 for top, bottom in zip(high, low, strict=True)))
-
-    def keys(self, labels: Labels) -> Labels:
-        """(R, columns) -> (R,)"""
-        if math.prod(self.span) > 2**62:
-            labels = labels.astype(object)
-        key = labels[:, 0] - self.low[0]
-        for column in range(1, labels.shape[1]):
-            key = key * self.span[column] + (labels[:, column] - self.low[column])
-        return np.asarray(key)
-
-
-def unique_rows(labels: Labels) -> tuple[Labels, Labels]:
-    """The different rows of `labels`, sorted, and for every row the index of its like among them."""
-    _, first, place = np.unique(Radix.of(labels).keys(labels), return_index=True, return_inverse=True)
-    return labels[first], place
-
-
-def _cross(fold: Sequence[Fold], labels: Labels, rows: Labels, edge: Edge) -> tuple[Labels, Labels]:
-    """Labels and rows that go on through `edge`."""
+def _cross(fold: Sequence[Fold], stack: Stack, edge: Edge) -> Stack:
+    """The rows that go on through `edge`, with their new labels."""
     for index, column in enumerate(fold):
-        if column.cross is not None:
-            behind, keep = column.cross(labels[:, index], edge)
-            labels = labels.copy()
+        if column.cross is None:
+            continue
+        before = stack.labels[:, index]
+        behind, keep = column.cross(before, edge)
+        if behind is not before:
+            labels = stack.labels.copy()
             labels[:, index] = behind
-            if keep is not None and not keep.all():
-                labels, rows = labels[keep], rows[keep]
-    return labels, rows
+            stack = Stack(labels, stack.rows, stack.exponents)
+        if keep is not None and not keep.all():
+            stack = stack.those(keep)
+        if column.joins and len(stack) > 1:
+            stack = consolidated(stack)
+    return stack
 
 
-def _arrive(graph: Graph, fold: Sequence[Fold], edge: Edge, labels: Labels, rows: Labels) -> Arrival:
+def _arrive(graph: Graph, fold: Sequence[Fold], edge: Edge, stack: Stack) -> Arrival:
     step = entry_step(graph, edge)
+    labels = stack.labels
     if any(column.enter for column in fold):
         labels = labels.copy()
         for index, column in enumerate(fold):
             if column.enter is not None:
                 labels[:, index] = column.enter(labels[:, index], step)
-    return Arrival(leave_chart(graph, edge), labels, rows)
+    return Arrival(leave_chart(graph, edge), labels, stack.rows, stack.exponents)
 
 
 def leave_chart(graph: Graph, edge: Edge) -> Edge:
@@ -254,13 +266,12 @@ def entry_step(graph: Graph, edge: Edge) -> int:
     return int(graph.nodes[edge.head]["time"] if time is None else time)
 
 
-def completions(graph: Graph, target: str) -> dict[str, int]:
+def completions(graph: Graph | Way, target: str) -> dict[str, int]:
     """Number of paths from each node back to `target` (exact), for the nodes that have any."""
+    way = graph if isinstance(graph, Way) else Way.to(graph, [target])
     count = {target: 1}
-    leads = leading_to(graph, frozenset([target]))
-    for head in graph:
-        if head in leads:
-            count[head] = sum(len(parallel) * count.get(tail, 0) for tail, parallel in graph.pred[head].items())
+    for head, edges in reversed(way.heads):
+        count[head] = sum(count[edge.tail] for edge in edges)
     return count
 
 

@@ -10,7 +10,6 @@ from unrollviz.cli.model import build
 from unrollviz.cli.options import (
     ROWS,
     Name,
-    detail_option,
     json_option,
     loss_option,
     model_options,
@@ -25,12 +24,17 @@ from unrollviz.cli.terminal import say, say_json
 @param_option
 @click.option(
     "--by",
-    default="lag",
-    show_default=True,
-    type=Name(table("sweep", "FOLDS")),
-    help="total, loss, entry (step k), lag (t - k), temporal (both: M[t,k]) or path.",
+    default=["lag"],
+    show_default="lag",
+    multiple=True,
+    type=Name(lambda: [*table("sweep", "FOLDS")(), "route", "path"]),
+    help="total, loss, entry (step k), lag (t - k), temporal (M[t,k]), route, path. Give it twice for a product.",
 )
-@detail_option
+@click.option(
+    "--detail",
+    type=Name(table("graph", "LEVELS")),
+    help="Level whose paths are counted: state, gate or op.  [default: state; op for routes]",
+)
 @click.option("--limit", type=click.IntRange(min=1), default=ROWS, show_default=True, help="Rows of the table.")
 @click.option(
     "--truncate",
@@ -43,14 +47,25 @@ from unrollviz.cli.terminal import say, say_json
 def flow(
     loss: str | None,
     param: str | None,
-    by: str,
-    detail: str,
+    by: tuple[str, ...],
+    detail: str | None,
     limit: int,
     truncate: int | None,
     as_json: bool,
     **model: Any,
 ) -> None:
-    """The gradient taken apart: how much comes from each loss, each step, each lag, with exact path counts."""
+    """The gradient taken apart: how much comes from each loss, each step, each lag, with exact path counts.
+
+    A route is how often a path uses each kind of edge: the recurrent weight of each gate (W_i, W_f, …), the highway of
+    a cell (f: c' = f ⊙ c), the input weights between layers. route:weights,highway counts kinds together, for long
+    sequences.
+
+    \b
+      unrollviz flow --text "hello world" --by lag
+      unrollviz flow --cell lstm --by route
+      unrollviz flow --cell lstm --steps 100 --by route:weights,highway
+      unrollviz flow --by lag --by loss --json
+    """
     from unrollviz.report.flow import flow_json, flow_text
 
     run = build(**model)

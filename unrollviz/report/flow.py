@@ -2,59 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from unrollviz.api import Run
 from unrollviz.check import BOUNDS
-from unrollviz.draw.text import bar, integer, number, percent, table
+from unrollviz.draw.text import bar, integer, magnitude, number, percent, table
 from unrollviz.flow import Flow, Truncation
-from unrollviz.names import derivative, typeset
+from unrollviz.folds import carries, uses
+from unrollviz.names import clean, derivative, typeset
 from unrollviz.report.figures import Json, exact
 
 
 def flow_json(flow: Flow, cut: Truncation | None = None) -> Json:
-    """`label` is a number, or [t, k] for `temporal`. `truncation` is there where it was asked for."""
+    """`label` is a number, or one a column: [t, k] for `temporal`. `log10_norm` is exact where a norm is too small for
+    a float64; null for a term of 0. `truncation` is there where it was asked for."""
     truncated = {"steps": cut.steps, "cosine": exact(cut.cosine), "norm_ratio": exact(cut.norm_ratio)} if cut else None
     return {
         "param": flow.target,
         "by": flow.by,
+        "columns": list(flow.columns),
         "total_norm": exact(flow.total_norm),
         "rows": [
             {
-                "label": label[0] if len(label) == 1 else label,
-                "count": count,
-                "norm": exact(norm),
-                "share": exact(share),
+                "label": row.label[0] if len(row.label) == 1 else row.label,
+                "count": row.paths,
+                "norm": exact(row.norm),
+                "log10_norm": exact(row.log10),
+                "share": exact(row.share),
             }
-            for label, count, norm, share in _flow_rows(flow)
+            for row in _flow_rows(flow)
         ],
     } | ({"truncation": truncated} if truncated else {})
 
 
-def _flow_rows(flow: Flow) -> Iterable[tuple[list[int], int, float, float]]:
-    return zip(flow.labels.tolist(), flow.counts, flow.norms.tolist(), flow.shares.tolist(), strict=True)
+class _Row(NamedTuple):
+    label: list[int]
+    paths: int
+    norm: float
+    log10: float
+    share: float
 
 
-_LABELS = {"temporal": "loss, entry", "total": "", "path": "path"}
+def _flow_rows(flow: Flow) -> list[_Row]:
+    figures = (flow.norms.tolist(), flow.log10_norms.tolist(), flow.shares.tolist())
+    return [_Row(*row) for row in zip(flow.labels.tolist(), flow.counts, *figures, strict=True)]
 
 
 def flow_text(run: Run, flow: Flow, loss: str | None, rows: int, cut: Truncation | None = None) -> list[str]:
-    """A table of at most `rows` rows, and their sum against the reverse sweep over the whole sequence."""
+    """A table of at most `rows` rows, and their sum against the reverse sweep over the whole sequence.
+
+    Labels of time are in order; routes begin with the largest share."""
     symbol = derivative(loss or "L", flow.target)
     if not flow.counts:
         return [f"{symbol}: no path leads from {typeset(loss or 'L')} back to {typeset(flow.target)}."]
+    every = _flow_rows(flow)
+    routes = [column for column in flow.columns if column not in _LABEL]
+    if routes:
+        every.sort(key=lambda row: (-abs(row.share), row.label))
     listed = [
-        [_label(flow.by, label), integer(count), number(norm), percent(share), bar(share)]
-        for label, count, norm, share in _flow_rows(flow)
+        [_label(flow, row), integer(row.paths), magnitude(row.norm, row.log10), percent(row.share), bar(row.share)]
+        for row in every[:rows]
     ]
-    lines = [f"{symbol} by {flow.by}: {integer(sum(flow.counts))} paths in {len(listed):,} rows", ""]
-    lines += table([_LABELS.get(flow.by, flow.by), "paths", "norm", "share", ""], listed[:rows], left=(4,))
-    if len(listed) > rows:
-        lines.append(f"⋯ {len(listed) - rows:,} more; --limit N lists more")
+    lines = [f"{symbol} by {flow.by}: {_paths(sum(flow.counts))} in {len(every):,} row{'s' * (len(every) != 1)}", ""]
+    head = ", ".join(name for name in flow.columns if name in _LABEL and name != "total")
+    if routes:
+        head = f"{head}{', ' if head else ''}uses of each kind of edge"
+    lines += table([head, "paths", "norm", "share", ""], listed, left=(0, 4) if routes else (4,))
+    if len(every) > rows:
+        rest = float(sum(row.share for row in every[rows:]))
+        lines.append(f"⋯ {len(every) - rows:,} more, together {percent(rest)}; --limit N lists more")
+    lines += ["", *_by_kind(flow, routes)]
     lines += [
-        "",
         f"sum of all rows: norm {number(flow.total_norm)}, shares {percent(float(flow.shares.sum()))}, "
         f"cancellation between rows κ = {number(flow.cancellation)}",
     ]
@@ -64,6 +85,8 @@ def flow_text(run: Run, flow: Flow, loss: str | None, rows: int, cut: Truncation
         difference = float(np.abs(flow.terms.sum(axis=0) - reverse).max()) / scale if scale > 0 else 0.0
         verdict = "✓ equal" if difference <= BOUNDS["paths_vs_reverse"] else "✗ NOT EQUAL"
         lines.append(f"reverse sweep:   norm {number(float(np.linalg.norm(reverse)))}, {verdict} ({difference:.0e})")
+    if "lag" in flow.columns:
+        lines.append(_reach(flow))
     if cut is not None:
         lines.append(
             f"truncated after {cut.steps} steps: norm {number(cut.norm_ratio)} of the true gradient's, "
@@ -72,15 +95,59 @@ def flow_text(run: Run, flow: Flow, loss: str | None, rows: int, cut: Truncation
     return lines
 
 
+def _paths(count: int) -> str:
+    return f"{integer(count)} path{'' if count == 1 else 's'}"
+
+
+def _by_kind(flow: Flow, routes: Sequence[str]) -> list[str]:
+    """A row a kind of edge: the share of the paths that use it at all, and how often they do."""
+    if not routes:
+        return []
+    columns = {name: flow.labels[:, flow.columns.index(name)].astype(np.int64) for name in routes}
+    rows = [
+        [typeset(name), percent(part), number(often), bar(part)]
+        for name, (part, often) in ((name, uses(column, flow.shares)) for name, column in columns.items())
+    ]
+    lines = table(["kind of edge", "used by", "uses a path", ""], rows, left=(0, 3))
+    without = np.all([column == 0 for name, column in columns.items() if carries(name) == "weights"], axis=0)
+    if any(carries(name) == "highway" for name in routes) and np.ndim(without):
+        share = percent(float(flow.shares[without].sum()))
+        lines += ["", f"never through a recurrent weight, by the highway alone: {share} of the gradient"]
+    return [*lines, "used by: share of the paths that use it at all; uses: their number, weighted by share", ""]
+
+
+def _reach(flow: Flow) -> str:
+    """Within how many steps back 50, 90 and 99 % of the norms lie."""
+    lags = flow.labels[:, flow.columns.index("lag")].astype(np.int64)
+    by_lag = np.bincount(lags - min(0, int(lags.min())), weights=flow.norms)
+    if by_lag.sum() == 0:
+        return "reach: every term is 0"
+    parts = np.cumsum(by_lag) / by_lag.sum()
+    within = ", ".join(f"{part} % within lag {int(np.argmax(parts >= part / 100 - 1e-12))}" for part in (50, 90, 99))
+    return f"reach, by Σ‖row‖: {within}"
+
+
 _SUMMED = 2**22
 """Numbers in all terms up to which they are built and summed for show."""
 
 
-def _label(by: str, label: Sequence[int]) -> str:
-    if by == "total":
-        return "all"
-    if by == "loss":
-        return typeset(f"L{label[0]}")
-    if by == "temporal":
-        return f"{typeset(f'L{label[0]}')}, {label[1]}"
-    return str(label[0] + 1 if by == "path" else label[0])
+_LABEL: dict[str, Callable[[int], str]] = {
+    "total": lambda label: "all",
+    "loss": lambda label: typeset(f"L{label}"),
+    "entry": str,
+    "lag": str,
+    "path": lambda label: str(label + 1),
+}
+"""Column -> how its labels are written; routes are written together."""
+
+
+def _label(flow: Flow, row: _Row) -> str:
+    times = [_LABEL[name](label) for name, label in zip(flow.columns, row.label, strict=True) if name in _LABEL]
+    used = [
+        f"{typeset(name)}×{label}" if label > 1 else typeset(name)
+        for name, label in zip(flow.columns, row.label, strict=True)
+        if name not in _LABEL and label
+    ]
+    if len(times) < len(flow.columns):
+        times.append(clean(" ".join(used)) or "none of them")
+    return ", ".join(times)

@@ -1,0 +1,217 @@
+"""Rows that all but vanish: scaled by powers of two, merged, summed; a gradient of 1e-340 is not 0."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import unrollviz as uz
+from unrollviz.arrays import arithmetic, room
+from unrollviz.jacobians import Diagonal, Outer
+from unrollviz.stacks import STRIDE, TINY, Stack, consolidated, merge, places, rescaled, times_power
+from unrollviz.terms import TermSum
+
+
+def value(row, exponent):
+    """rows · 2^exponents, exactly."""
+    return [Fraction(float(x)) * Fraction(2) ** int(exponent) for x in np.ravel(row)]
+
+
+def values(stack):
+    powers = np.zeros(len(stack), dtype=int) if stack.exponents is None else stack.exponents
+    labels = [tuple(label) for label in stack.labels.tolist()]
+    return {label: value(row, power) for label, row, power in zip(labels, stack.rows, powers, strict=True)}
+
+
+numbers = st.integers(-8, 8).map(float)
+powers = st.sampled_from([0, 0, -256, -1280, -2304])
+
+
+@st.composite
+def stacks(draw):
+    labels = sorted(draw(st.sets(st.integers(0, 4), min_size=1, max_size=4)))
+    rows = np.array([[draw(numbers), draw(numbers)] for _ in labels])[:, None]
+    exponents = np.array([draw(powers) for _ in labels]) if draw(st.booleans()) else None
+    return Stack(np.array(labels)[:, None], rows, exponents)
+
+
+@given(parts=st.lists(stacks(), min_size=1, max_size=4))
+def test_merged_rows_are_the_sums_whatever_their_powers_of_two(parts):
+    expected = {}
+    for part in parts:
+        for label, row in values(part).items():
+            expected[label] = [a + b for a, b in zip(expected.get(label, [0, 0]), row, strict=True)]
+    for found in (merge(parts), merge([consolidated(part) for part in parts])):
+        assert list(values(found)) == sorted(expected)
+        for label, row in values(found).items():
+            largest = max(abs(x) for part in parts for x in values(part).get(label, [Fraction(0)]))
+            assert all(abs(a - b) <= largest * Fraction(1, 2**50) for a, b in zip(row, expected[label], strict=True))
+
+
+@given(
+    labels=st.lists(st.integers(0, 3), min_size=1, max_size=8),
+    exponents=st.lists(powers, min_size=8, max_size=8),
+    rows=st.lists(numbers, min_size=8, max_size=8),
+)
+def test_consolidated_labels_are_sorted_and_different(labels, exponents, rows):
+    stack = Stack(np.array(labels)[:, None], np.array(rows[: len(labels)])[:, None], np.array(exponents[: len(labels)]))
+    found = consolidated(stack)
+    assert found.labels[:, 0].tolist() == sorted(set(labels))
+    for label, (total,) in zip(sorted(set(labels)), values(found).values(), strict=True):
+        members = [value(r, e)[0] for r, e, x in zip(stack.rows, stack.exponents, labels, strict=True) if x == label]
+        assert abs(total - sum(members)) <= max(map(abs, members)) * Fraction(1, 2**50)
+
+
+def test_small_rows_are_scaled_without_changing_a_digit():
+    rows = np.array([[1.0, -3.0], [1e-60, 3.1e-70], [0.0, 0.0], [-1e-300, 1e-290], [5e-324, 0.0], [0.3 * TINY, 0.0]])
+    stack = Stack(np.arange(6)[:, None], rows)
+    found = rescaled(stack)
+    assert values(found) == values(stack)
+    assert found.exponents.tolist()[:3] == [0, 0, 0], "neither large, nor small enough, nor 0"
+    assert (found.exponents % STRIDE == 0).all()
+    assert np.abs(found.rows).max(axis=1).tolist()[2] == 0
+    assert (np.abs(found.rows[[3, 4, 5]]).max(axis=1) >= TINY).all()
+    again = rescaled(found)
+    assert values(again) == values(stack)
+    large = Stack(np.zeros((1, 1), dtype=int), np.ones((1, 3)))
+    assert rescaled(large) is large
+
+
+@given(st.lists(st.lists(st.tuples(st.integers(-3, 3), st.integers(0, 2**40)), min_size=1), min_size=1, max_size=4))
+def test_places_are_those_among_all_different_labels(parts):
+    for shrink in (1, 2**41):
+        arrays = [np.array([(a, b // shrink) for a, b in part]) for part in parts]
+        union, found = places(arrays)
+        different = sorted({tuple(row) for array in arrays for row in array.tolist()})
+        assert [tuple(row) for row in union.tolist()] == different
+        for array, place in zip(arrays, found, strict=True):
+            np.testing.assert_array_equal(union[place], array)
+
+
+# ---------------------------------------------------------------- sums
+
+
+@given(data=st.data(), gathered=st.sampled_from([1, 2, 64]))
+def test_sums_of_terms_with_powers_of_two(data, gathered):
+    total = TermSum(3, (2, 2))
+    total.GATHERED = gathered
+    expected = [[Fraction(0)] * 4 for _ in range(3)]
+    largest = [Fraction(0)] * 3
+    for _ in range(data.draw(st.integers(1, 6))):
+        place = np.array(sorted(data.draw(st.sets(st.integers(0, 2), min_size=1))))
+        rows = np.array([[[data.draw(numbers), data.draw(numbers)]] for _ in place])
+        x = np.array([[data.draw(numbers), 1.0]])
+        exponents = np.array([data.draw(powers) for _ in place]) if data.draw(st.booleans()) else None
+        total.add(place, rows, Outer(x, 2), exponents)
+        for index, at in enumerate(place):
+            term = value(rows[index, 0][:, None] * x[0][None], 0 if exponents is None else exponents[index])
+            expected[at] = [a + b for a, b in zip(expected[at], term, strict=True)]
+            largest[at] = max([largest[at], *map(abs, term)])
+    norms, raised = total.norms()
+    for at in range(3):
+        square = sum(x * x for x in expected[at])
+        found = Fraction(float(norms[at])) * Fraction(2) ** int(0 if raised is None else max(raised[at], -9999))
+        assert abs(found**2 - square) <= largest[at] ** 2 * Fraction(1, 2**45)
+
+
+def test_a_sum_that_begins_small_grows():
+    total = TermSum(1, (1, 2))
+    jacobian = Diagonal(np.ones((1, 2)))
+    first = np.zeros(1, dtype=int)
+    for exponent in (-1300, -1290, -1500):
+        total.add(first, np.ones((1, 1, 2)), jacobian, np.array([exponent]))
+    norms, raised = total.norms()
+    assert math.log2(norms[0]) + raised[0] == pytest.approx(-1290 + 0.5, abs=0.01)
+    total.add(first, np.full((1, 1, 2), 3.0), jacobian)
+    np.testing.assert_array_equal(total.result(), [[[3.0, 3.0]]])
+
+
+# ---------------------------------------------------------------- networks that vanish
+
+
+def vanishing(weight, steps, cell_like=1):
+    """s stays near 1 forwards (its input does it), ∂s_t/∂s_{t-1} = weight: terms of lag n have norm ∝ weight^n."""
+    net = uz.Network(
+        "elman",
+        {
+            "U": np.eye(cell_like),
+            "W": weight * np.eye(cell_like),
+            "b": np.zeros(cell_like),
+            "V": np.vstack([np.ones(cell_like), np.zeros(cell_like)]),
+            "c": [0.0, 0.0],
+        },
+        "identity",
+    )
+    return uz.unroll(net, np.ones((steps, cell_like)), np.zeros(steps, dtype=int))
+
+
+@pytest.mark.parametrize("detail", ["state", "op"])
+@pytest.mark.parametrize("weight", [1e-3, 1e-20, 1e-45])
+def test_log_norms_stay_finite_however_far_the_gradient_has_vanished(weight, detail):
+    steps = 1 + int(340 / -math.log10(weight)) + 4
+    run = vanishing(weight, steps)
+    error = abs(run.gradient(f"s{steps}", f"L{steps}")[0, 0])
+    for by in ("lag", "entry", "temporal", "route"):
+        found = run.flow("U", by, f"L{steps}", detail=None if by == "route" else detail)
+        order = np.argsort(-found.log10_norms)
+        expected = math.log10(error) + math.log10(weight) * np.arange(steps)
+        np.testing.assert_allclose(found.log10_norms[order], expected, atol=1e-9)
+        assert found.log10_norms.min() < -340
+        shown = found.norms[order]
+        np.testing.assert_allclose(shown[expected > -300], 10 ** expected[expected > -300], rtol=1e-9)
+        assert (shown[expected < -325] == 0).all()
+    both = run.flow("U", "lag")  # sums over losses, each of many vanished terms
+    np.testing.assert_allclose(np.diff(both.log10_norms)[-3:], math.log10(weight), atol=1.0)
+    np.testing.assert_allclose(both.terms.sum(axis=0), run.gradient("U"), rtol=1e-12)
+
+
+def test_terms_of_zero_have_no_logarithm(article):
+    net = article.network.replace(V=np.zeros((4, 3)))
+    run = uz.unroll(net, article.inputs, article.targets)
+    found = run.flow("W", by="lag")
+    assert (found.norms == 0).all()
+    assert (found.log10_norms == -np.inf).all()
+
+
+def test_scaling_changes_no_number_where_nothing_is_small(article, monkeypatch):
+    import unrollviz.sweep as sweep_module
+
+    before = article.flow("W", by="temporal")
+    monkeypatch.setattr(sweep_module, "EVERY", 1)
+    monkeypatch.setattr("unrollviz.stacks.TINY", 1e150)  # everything is scaled now, at every step
+    after = article.flow("W", by="temporal")
+    np.testing.assert_array_equal(after.terms, before.terms)
+    np.testing.assert_allclose(after.norms, before.norms, rtol=1e-15)
+    np.testing.assert_allclose(after.log10_norms, before.log10_norms, atol=1e-13)
+    np.testing.assert_array_equal(article.gradient("W"), before.gradient)
+
+
+# ---------------------------------------------------------------- room
+
+
+def test_room_is_used_again_only_when_nobody_holds_it():
+    with arithmetic():
+        first = room((100, 100))
+        part = first[3:5]
+        second = room((100, 100))
+        assert not np.shares_memory(first, second)
+        kept = first.copy()
+        del first
+        third = room((100, 100))
+        assert not np.shares_memory(part, third), "a view of it is still held"
+        del part
+        fourth = room((100, 90))
+        assert not any(np.shares_memory(fourth, held) for held in (second, third, kept))
+        base = fourth.base
+        del fourth, base
+    outside = room((100, 100))
+    assert outside.base is None
+
+
+def test_times_power_of_any_shape():
+    rows = np.ones((2, 1, 3))
+    np.testing.assert_array_equal(times_power(rows, np.array([1, -1]))[:, 0, 0], [2.0, 0.5])
+    assert times_power(rows, None) is rows

@@ -1,0 +1,208 @@
+"""What `by=` may name: the folds over time, routes, functions of one's own, and products of all these.
+
+A route says how often a path uses each kind of edge that carries a gradient back through time or down through the
+layers: the recurrent weight of each gate, the highway of a cell (c' = f ⊙ c: Hochreiter & Schmidhuber 1997's constant
+error carousel; h' = … + z ⊙ h in a GRU), the input weights of the layers above the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from unrollviz.arrays import Array, Labels
+from unrollviz.errors import UnknownName, UnrollvizError
+from unrollviz.graph import Graph
+from unrollviz.sweep import FOLDS, Edge, Fold
+
+Labelling: TypeAlias = Callable[[Any, Edge], Hashable]
+"""(label, edge) -> the label behind the edge; None at a loss. The same arguments must always give the same label."""
+By: TypeAlias = str | Labelling | Sequence[str | Labelling]
+
+GROUPS: dict[str, str] = {
+    "weights": "the recurrent weights of all gates",
+    "highway": "the products that carry a state on: f ⊙ c, z ⊙ h",
+    "layers": "the input weights of the layers above the first",
+}
+"""Kinds of edges that `route:weights,highway` counts together."""
+
+_COLUMNS = {"total": ("total",), "temporal": ("loss", "entry")}
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """A fold as asked for.
+
+    Attributes:
+        name: what was asked for.
+        columns: what each column of the labels is.
+        fold: one for each column.
+        routes: it counts single edges, so that it must walk the graph of all primitives.
+        read: label as whole numbers -> what is shown; None where they are shown as they are.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    fold: tuple[Fold, ...]
+    routes: bool = False
+    read: Callable[[Labels], Labels] | None = None
+
+
+def grouping(graph: Graph, by: By) -> Grouping:
+    """The fold that `by` names: one of FOLDS, `route`, `route:W_f,highway`, a function, or several of them.
+
+    `graph` is the one at level `op`. Raises UnknownName, with the nearest name."""
+    parts = [_part(graph, one) for one in ([by] if isinstance(by, str) or callable(by) else by)]
+    if not parts:
+        raise UnrollvizError(f"by names nothing to group by; choose among {', '.join([*FOLDS, 'route', 'path'])}")
+    fold = tuple(column for part in parts for column in part.fold)
+    reads = [(part.read, len(part.fold)) for part in parts]
+
+    def read(labels: Labels) -> Labels:
+        shown, start = labels.astype(object), 0
+        for one, width in reads:
+            if one is not None:
+                shown[:, start : start + width] = one(labels[:, start : start + width])
+            start += width
+        return shown
+
+    return Grouping(
+        ", ".join(part.name for part in parts),
+        tuple(name for part in parts for name in part.columns),
+        fold,
+        any(part.routes for part in parts),
+        read if any(one for one, _ in reads) else None,
+    )
+
+
+def _part(graph: Graph, by: str | Labelling) -> Grouping:
+    if not isinstance(by, str):
+        labels = _OwnLabels(by)
+        name = getattr(by, "__name__", "function")
+        return Grouping(name, (name,), (Fold(cross=labels.cross, joins=True),), read=labels.read)
+    name, _, chosen = by.partition(":")
+    if name == "route":
+        return _route(graph, by, chosen)
+    if by not in FOLDS:
+        raise UnknownName("fold", by, [*FOLDS, "route", "path"])
+    return Grouping(by, _COLUMNS.get(by, (by,)), FOLDS[by])
+
+
+# ------------------------------------------------------------------------------------------------ routes
+
+
+def kinds(graph: Graph) -> dict[str, tuple[str, frozenset[tuple[str, str, int]]]]:
+    """Kind of edge -> (group, its edges (head, tail, key)), on a graph at level `op`.
+
+    Recurrent weights and input weights are kinds by their own names; highways by the gate that multiplies the state."""
+    nodes = graph.nodes
+    found: dict[str, tuple[str, set[tuple[str, str, int]]]] = {}
+    for tail, head, key in graph.edges(keys=True):
+        other = next((name for name in graph.pred[head] if name != tail), "")
+        letter = other.rpartition(".")[2][:1]
+        if nodes[head]["op"] == "matvec" and key == 1 and nodes[tail]["role"] != "input":
+            group = _GROUP_OF.get(letter)
+        elif nodes[head]["op"] == "mul" and _is_state(nodes[tail]) and nodes[other]["role"] == "gate":
+            group, other = "highway", other.rstrip("0123456789")
+        else:
+            continue
+        if group is not None:
+            found.setdefault(other, (group, set()))[1].add((head, tail, key))
+    order = list(GROUPS)
+    ranked = sorted(found.items(), key=lambda item: order.index(item[1][0]))
+    return {kind: (group, frozenset(edges)) for kind, (group, edges) in ranked}
+
+
+def _is_state(node: dict[str, Any]) -> bool:
+    """A state, or what stands for one where a sequence begins."""
+    return node["role"] in ("state", "initial") or node["op"] in ("begin", "repeat")
+
+
+def _route(graph: Graph, by: str, chosen: str) -> Grouping:
+    known = kinds(graph)
+    names = [name.strip() for name in chosen.split(",")] if chosen else list(known)
+    groups = {group for group, _ in known.values()}
+    columns = []
+    for name in names:
+        members = [edges for kind, (group, edges) in known.items() if name in (kind, group)]
+        if not members:
+            raise UnknownName("kind of edge", name, [*known, *(group for group in GROUPS if group in groups)])
+        columns.append(Fold(cross=_count(frozenset().union(*members))))
+    if not names:
+        raise UnrollvizError("nothing here carries a gradient through time, so that there are no routes")
+    return Grouping(by, tuple(names), tuple(columns), routes=True)
+
+
+def _count(edges: frozenset[tuple[str, str, int]]) -> Callable[[Labels, Edge], tuple[Labels, Labels | None]]:
+    """Adds 1 to the labels of paths that cross one of `edges`."""
+
+    def cross(labels: Labels, edge: Edge) -> tuple[Labels, Labels | None]:
+        return (labels + 1 if (edge.head, edge.tail, edge.key) in edges else labels), None
+
+    return cross
+
+
+# ------------------------------------------------------------------------------------- labels of one's own
+
+
+@dataclass
+class _OwnLabels:
+    """Labels that a function gives, as whole numbers in the order in which they first appear."""
+
+    function: Labelling
+    values: list[Hashable] = field(default_factory=lambda: [None])
+    numbers: dict[Hashable, int] = field(default_factory=lambda: {None: 0})
+
+    def cross(self, labels: Labels, edge: Edge) -> tuple[Labels, Labels | None]:
+        different, place = np.unique(labels, return_inverse=True)
+        behind = [self._number(self.function(self.values[int(label)], edge)) for label in different]
+        return np.array(behind, dtype=labels.dtype)[place], None
+
+    def _number(self, label: Hashable) -> int:
+        try:
+            if label not in self.numbers:
+                self.numbers[label] = len(self.values)
+                self.values.append(label)
+            return self.numbers[label]
+        except TypeError as error:
+            raise UnrollvizError(
+                f"the function given as by returned a {type(label).__name__}, which cannot be a label; "
+                "return a number, a string or a tuple"
+            ) from error
+
+    def read(self, labels: Labels) -> Labels:
+        shown = np.empty(labels.shape, dtype=object)
+        for index, label in enumerate(labels[:, 0].tolist()):
+            shown[index, 0] = self.values[label]
+        return shown
+
+
+def by_path(columns: dict[str, Labels], by: Sequence[str | Labelling]) -> tuple[tuple[str, ...], Labels]:
+    """Names and labels (paths, columns) of a product with `path`, from the `columns` of figures of single paths.
+
+    Raises UnrollvizError for a fold that a path's loss and entry step do not decide."""
+    names: list[str] = []
+    for one in by:
+        if not isinstance(one, str) or one not in (*FOLDS, "path"):
+            raise UnrollvizError(
+                f"path goes with {', '.join(FOLDS)}, not with {one}; list the paths and label them, or leave path out"
+            )
+        names += _COLUMNS.get(one, (one,))
+    return tuple(names), np.stack([columns[name] for name in names], axis=1)
+
+
+def carries(kind: str) -> str:
+    """The group of a kind of edge, or of a group, by its name."""
+    return kind if kind in GROUPS else _GROUP_OF.get(kind.rpartition(".")[2][:1], "highway")
+
+
+_GROUP_OF = {"W": "weights", "U": "layers"}
+"""A parameter's first letter -> the group of the products with it."""
+
+
+def uses(labels: Labels, shares: Array) -> tuple[float, float]:
+    """Of a column of a route: share of the paths that use the kind at all, and uses by a path, weighted by share."""
+    return float(shares[labels > 0].sum()), float((labels * shares).sum())

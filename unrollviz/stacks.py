@@ -1,0 +1,234 @@
+"""Stacks of rows with labels: brought together where paths meet, numbered, and scaled so that no row underflows.
+
+A row stands for the partial paths with its label. Its numbers are `rows` · 2^`exponents`; where `exponents` is
+None, they are `rows`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from unrollviz.arrays import Array, Labels, room
+
+Exponents = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """R rows. labels: (R, columns), sorted unless no two are ever equal; rows: (R, *shape); exponents: (R,) or None."""
+
+    labels: Labels
+    rows: Labels
+    exponents: Exponents | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def those(self, keep: Any) -> Stack:
+        """The rows at a mask, a slice or indices."""
+        return Stack(self.labels[keep], self.rows[keep], None if self.exponents is None else self.exponents[keep])
+
+
+def times_power(values: Labels, exponents: Exponents | None) -> Labels:
+    """values · 2^exponents, an exponent a row: (R, …). What is below 1e-308 then rounds to 0."""
+    if exponents is None:
+        return values
+    # Once would not do: beside 1e-340 there may be rows whose factor alone has no float64.
+    return np.ldexp(values, exponents.reshape(-1, *[1] * (values.ndim - 1)))
+
+
+STRIDE = 256
+"""Powers of two are multiples of this, so that rows of much the same size have the same one."""
+
+TINY = 2.0**-STRIDE
+"""Norm of a row below which it is scaled up."""
+
+
+def rescaled(stack: Stack) -> Stack:
+    """The same numbers, rows that have become small scaled up by powers of two, which changes no digit.
+
+    Numbers below 1e-308 lose digits and take several times as long to multiply, and those below 5e-324 are 0; so a
+    sweep calls this every few steps."""
+    flat = stack.rows.reshape(len(stack), -1)
+    small = np.flatnonzero(np.vecdot(flat, flat) < TINY**2)
+    if len(small) == 0:
+        return stack
+    _, powers = np.frexp(np.abs(flat[small]).max(axis=1, initial=0.0))
+    powers = STRIDE * np.ceil(powers / STRIDE).astype(np.int64)
+    rows = stack.rows.copy()
+    rows[small] = times_power(stack.rows[small], -powers)
+    exponents = _exponents(stack).copy()
+    exponents[small] += powers
+    return Stack(stack.labels, rows, exponents)
+
+
+def _exponents(stack: Stack) -> Exponents:
+    return np.zeros(len(stack), dtype=np.int64) if stack.exponents is None else stack.exponents
+
+
+def merge(parts: Sequence[Stack], distinct: bool = False) -> Stack:
+    """The stacks that meet at a node as one, rows with equal labels added. Labels come out sorted unless `distinct`,
+    which says that no two are equal. Labels must be sorted, and different, within each part."""
+    if len(parts) == 1:
+        return parts[0]
+    if distinct:
+        return _joined(parts)
+    apart: list[Stack] = []
+    for part in parts:
+        like = next((i for i, other in enumerate(apart) if _same(part.labels, other.labels)), None)
+        if like is None:
+            apart.append(part)
+        else:
+            apart[like] = _added(apart[like], part)
+    if len(apart) == 1:
+        return apart[0]
+    apart.sort(key=lambda part: part.labels[0].tolist())
+    ends = [(part.labels[0].tolist(), part.labels[-1].tolist()) for part in apart]
+    if all(before[1] < after[0] for before, after in pairwise(ends)):
+        return _joined(apart)
+    return _overlapping(apart, *places([part.labels for part in apart]))
+
+
+def _same(some: Labels, others: Labels) -> bool:
+    return some is others or (len(some) == len(others) and np.array_equal(some, others))
+
+
+def _added(one: Stack, other: Stack) -> Stack:
+    """The sum of two stacks with the same labels."""
+    if one.exponents is other.exponents or np.array_equal(_exponents(one), _exponents(other)):
+        if one.rows.dtype == object:
+            return Stack(one.labels, one.rows + other.rows)
+        return Stack(one.labels, np.add(one.rows, other.rows, out=room(one.rows.shape, one.rows.dtype)), one.exponents)
+    every = np.arange(len(one))
+    return _overlapping([one, other], one.labels, [every, every])
+
+
+def _overlapping(parts: Sequence[Stack], union: Labels, where: Sequence[Labels]) -> Stack:
+    """The sum of stacks whose rows have their places among the labels `union`."""
+    common, shifts = _common_powers(parts, where, len(union))
+    first = max(parts, key=len).rows
+    rows = room((len(union), *first.shape[1:]), first.dtype)
+    rows[...] = 0
+    for part, place, shift in zip(parts, where, shifts, strict=True):
+        at = slice(place[0], place[-1] + 1) if place[-1] - place[0] + 1 == len(place) else place
+        rows[at] += part.rows if shift is None else part.rows * _factors(shift, part.rows.ndim)
+    return Stack(union, rows, common)
+
+
+def _common_powers(
+    parts: Sequence[Stack], where: Sequence[Labels], size: int
+) -> tuple[Exponents | None, list[Exponents | None]]:
+    """For every place the largest exponent of the rows that come there, and how far each row's lies below it."""
+    if all(part.exponents is None for part in parts):
+        return None, [None] * len(parts)
+    common = np.full(size, _LOWEST)
+    own = []
+    for part, place in zip(parts, where, strict=True):
+        zero = ~part.rows.reshape(len(part), -1).any(axis=1)  # a row of zeros has no power of its own
+        own.append(np.where(zero, _LOWEST, _exponents(part)))
+        common[place] = np.maximum(common[place], own[-1])
+    shifts = [np.where(e == _LOWEST, 0, e - common[place]) for e, place in zip(own, where, strict=True)]
+    return np.where(common == _LOWEST, 0, common), [shift if shift.any() else None for shift in shifts]
+
+
+_LOWEST = -(2**40)
+"""Exponent of a row of zeros."""
+
+
+def _factors(shift: Exponents, ndim: int) -> Array:
+    """2^shift for every row, shift ≤ 0: what is 0 then is less than the last digit of what it is added to."""
+    return np.asarray(np.ldexp(1.0, np.maximum(shift, -2000))).reshape(-1, *[1] * (ndim - 1))
+
+
+def _joined(parts: Sequence[Stack]) -> Stack:
+    """The stacks one after the other."""
+    labels = np.concatenate([part.labels for part in parts])
+    exponents = None
+    if any(part.exponents is not None for part in parts):
+        exponents = np.concatenate([_exponents(part) for part in parts])
+    first = parts[0].rows
+    rows = room((len(labels), *first.shape[1:]), first.dtype)
+    return Stack(labels, np.concatenate([part.rows for part in parts], out=rows), exponents)
+
+
+def consolidated(stack: Stack) -> Stack:
+    """Labels sorted and all different, rows with equal ones added."""
+    union, place = unique_rows(stack.labels)
+    if len(union) == len(stack):
+        return stack if np.array_equal(place, np.arange(len(place))) else stack.those(np.argsort(place))
+    common, rows = None, stack.rows
+    if stack.exponents is not None:
+        zero = ~rows.reshape(len(rows), -1).any(axis=1)
+        common = np.full(len(union), _LOWEST)
+        np.maximum.at(common, place, np.where(zero, _LOWEST, stack.exponents))
+        rows = rows * _factors(np.where(zero, 0, stack.exponents - common[place]), rows.ndim)
+        common = np.where(common == _LOWEST, 0, common)
+    merged = np.zeros((len(union), *rows.shape[1:]), dtype=rows.dtype)
+    np.add.at(merged, place, rows)
+    return Stack(union, merged, common)
+
+
+@dataclass(frozen=True)
+class Radix:
+    """Numbers rows of labels in their lexicographic order; `low` and `span` are the range of each column.
+
+    Where 64 bits do not suffice, the numbers are Python integers."""
+
+    low: tuple[int, ...]
+    span: tuple[int, ...]
+
+    @classmethod
+    def of(cls, *parts: Labels) -> Radix:
+        """A numbering for the labels in `parts` and for every row whose columns lie within theirs."""
+        columns = range(parts[0].shape[1])  # column by column: reductions over rows of two numbers are slow
+        low = [int(min(labels[:, column].min() for labels in parts)) for column in columns]
+        high = [int(max(labels[:, column].max() for labels in parts)) for column in columns]
+        return cls(tuple(low), tuple(top - bottom + 1 for top, bottom in zip(high, low, strict=True)))
+
+    def keys(self, labels: Labels) -> Labels:
+        """(R, columns) -> (R,)"""
+        if math.prod(self.span) > 2**62:
+            labels = labels.astype(object)
+        key = labels[:, 0] - self.low[0]
+        for column in range(1, labels.shape[1]):
+            key = key * self.span[column] + (labels[:, column] - self.low[column])
+        return np.asarray(key)
+
+
+def unique_rows(labels: Labels) -> tuple[Labels, Labels]:
+    """The different rows of `labels`, sorted, and for every row the index of its like among them."""
+    _, first, place = np.unique(Radix.of(labels).keys(labels), return_index=True, return_inverse=True)
+    return labels[first], place
+
+
+DENSE = 2**25
+"""Numbers that a table from label to place may have."""
+
+
+def places(parts: Sequence[Labels]) -> tuple[Labels, list[Labels]]:
+    """The different rows of all `parts`, sorted, and for every part the places of its rows among them.
+
+    By a table of all possible labels where that is small, as for [t, k]: sorting millions of rows takes longer than
+    multiplying them."""
+    radix = Radix.of(*parts)
+    keys = [radix.keys(labels) for labels in parts]
+    possible = math.prod(radix.span)
+    if possible > DENSE:
+        union, place = unique_rows(np.concatenate(parts))
+        return union, np.split(place, np.cumsum([len(labels) for labels in parts])[:-1])
+    seen = np.zeros(possible, dtype=bool)
+    for key in keys:
+        seen[key] = True
+    found = np.flatnonzero(seen)
+    table = np.zeros(possible, dtype=np.int64)
+    table[found] = np.arange(len(found))
+    columns = np.unravel_index(found, radix.span)
+    union = np.stack([column + low for column, low in zip(columns, radix.low, strict=True)], axis=1)
+    return union, [table[key] for key in keys]

@@ -1,0 +1,110 @@
+"""Sums of terms, label by label, formed from their factors; and how much memory terms may take."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from unrollviz.arrays import Array, Labels, Shape
+from unrollviz.errors import UnrollvizError
+from unrollviz.jacobians import Jacobian, Outer, norms
+from unrollviz.stacks import Exponents, times_power
+
+MEMORY_LIMIT = 2**30
+"""Bytes that terms may take at once: past it, sums are formed in several sweeps and whole stacks refused."""
+
+_LOWEST = -(2**40)
+"""Exponent of a sum to which nothing has been added."""
+
+
+def check_memory(terms: int, shape: Shape, what: str = "terms") -> None:
+    """Raise UnrollvizError where so many `terms` of `shape` would take more than MEMORY_LIMIT bytes."""
+    needed = terms * int(np.prod(shape)) * 8
+    if needed > MEMORY_LIMIT:
+        raise UnrollvizError(
+            f"{terms:,} {what} of shape {shape} take {needed / 2**30:,.1f} GiB, the limit is "
+            f"{MEMORY_LIMIT / 2**30:.0f} GiB; ask for norms and shares, or for fewer rows"
+        )
+
+
+def dots_with(rows: Array, jacobian: Jacobian, direction: Array) -> Array:
+    """<term, direction> of every row, (R,): as <rows, ∂y/∂x direction>, so that no term is built."""
+    pushed = jacobian.jvp(direction[None])[0]
+    return np.asarray(rows.reshape(len(rows), -1) @ pushed.ravel())
+
+
+def at_once(shape: Shape) -> int:
+    """How many terms of `shape` fit into MEMORY_LIMIT; at least one."""
+    return max(1, MEMORY_LIMIT // (8 * max(1, int(np.prod(shape)))))
+
+
+class TermSum:
+    """Sums of terms, label by label: (labels, *shape). Outer products are gathered and multiplied together.
+
+    A sum is kept as numbers times a power of two of its own, so that terms below 1e-308 add up to what they are."""
+
+    GATHERED = 64
+    GATHERED_BYTES = 2**26
+
+    def __init__(self, labels: int, shape: Shape) -> None:
+        self._total = np.zeros((labels, *shape))
+        self._exponents: Exponents | None = None
+        self._outer: list[tuple[Labels, Array, Array, Exponents | None]] = []
+        self._bytes = 0
+
+    def add(self, place: Labels, rows: Array, jacobian: Jacobian, exponents: Exponents | None = None) -> None:
+        """Add `jacobian.vjp(rows · 2^exponents)` to the labels at `place` (R,), all different."""
+        if exponents is not None or self._exponents is not None:
+            exponents = np.zeros(len(place), dtype=np.int64) if exponents is None else exponents
+            rows, exponents = self._at_common_power(place, rows, exponents)
+        for before, last in jacobian.arrivals(rows):
+            if isinstance(last, Outer):
+                self._outer.append((place, before, last.x, exponents))
+                self._bytes += before.nbytes
+                if len(self._outer) == self.GATHERED or self._bytes > self.GATHERED_BYTES:
+                    self._multiply()
+            else:
+                self._total[place] += last.vjp(before)
+
+    def _at_common_power(self, place: Labels, rows: Array, exponents: Exponents) -> tuple[Array, Exponents]:
+        """`rows` in the units of their sums, whose power of two grows where a row's is larger; and these powers."""
+        if self._exponents is None:
+            self._multiply()
+            begun = self._total.reshape(len(self._total), -1).any(axis=1)
+            self._exponents = np.where(begun, 0, _LOWEST)
+        before = self._exponents[place]
+        exponents = np.where(rows.reshape(len(rows), -1).any(axis=1), exponents, _LOWEST)
+        common = np.maximum(before, exponents)
+        grown = common > before
+        self._total[place[grown]] = times_power(self._total[place[grown]], _apart(before, common)[grown])
+        self._exponents[place] = common
+        return times_power(rows, _apart(exponents, common)), common
+
+    def _multiply(self) -> None:
+        """Σ_i rows_i ⊗ x_i as one matrix product over all gathered (i, instance)."""
+        if not self._outer:
+            return
+        first = min(int(place.min()) for place, _, _, _ in self._outer)
+        last = max(int(place.max()) for place, _, _, _ in self._outer) + 1
+        stacked = np.zeros((len(self._outer), last - first, *self._outer[0][1].shape[1:]))
+        for index, (place, rows, _, exponents) in enumerate(self._outer):
+            lower = None if exponents is None or self._exponents is None else exponents - self._exponents[place]
+            stacked[index, place - first] = times_power(rows, lower)
+        xs = np.stack([x for _, _, x, _ in self._outer])
+        self._total[first:last] += np.tensordot(stacked, xs, axes=([0, 2], [0, 1]))
+        self._outer.clear()
+        self._bytes = 0
+
+    def result(self) -> Array:
+        """The sums; the collector is not to be used after this."""
+        self._multiply()
+        return times_power(self._total, self._exponents)
+
+    def norms(self) -> tuple[Array, Exponents | None]:
+        """Norms of the sums, each times a power of two: (labels,) and its exponents."""
+        self._multiply()
+        return norms(self._total.reshape(len(self._total), -1)), self._exponents
+
+
+def _apart(exponents: Exponents, common: Exponents) -> Exponents:
+    """How far powers of two lie below their common one, as far as float64 can tell."""
+    return np.asarray(np.maximum(exponents - common, -5000))
