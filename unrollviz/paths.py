@@ -1,4 +1,4 @@
-"""Single paths from the losses back to a target: counted, listed lazily, ranked, taken apart into factors.
+"""Sets of paths from the losses back to a target: counted, listed lazily, ranked, the heaviest found.
 
 Paths have a fixed order, and a path's label is its rank in it: all completions of a partial path have
 consecutive ranks, so the sweep can be asked for any slice of a set however large. In that order a path
@@ -9,22 +9,27 @@ from __future__ import annotations
 
 import math
 import sys
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
-from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
 from unrollviz.arrays import Array, Labels, arithmetic
 from unrollviz.errors import MissingExtra, TooManyPaths, UnknownName, UnrollvizError
-from unrollviz.flow import Flow, TermSum, cancellation, check_gradient, check_memory, dots_with, gradient
+from unrollviz.flow import Flow, cancellation, check_gradient, gradient
+from unrollviz.folds import Labelling, by_path
 from unrollviz.graph import Graph
-from unrollviz.jacobians import Jacobian, frobenius
-from unrollviz.names import derivative
-from unrollviz.sweep import ENTRY, LOSS, Arrival, Edge, Fold, completions, leave_chart, sweep
+from unrollviz.jacobians import frobenius
+from unrollviz.order import Order as _Order
+from unrollviz.path import Factor as Factor
+from unrollviz.path import Heaviest as Heaviest
+from unrollviz.path import Path as Path
+from unrollviz.search import BUDGET, heaviest
+from unrollviz.stacks import times_power
+from unrollviz.sweep import ENTRY, LOSS, Arrival, entry_step, leave_chart, sweep
+from unrollviz.terms import TermSum, check_memory, dots_with
 
 if TYPE_CHECKING:
     import pandas
@@ -32,86 +37,11 @@ if TYPE_CHECKING:
 PATH_LIMIT = 1_000_000
 """How many paths may be enumerated at once; counting has no limit, and neither has reading a slice."""
 
+SCAN_LIMIT = 4096
+"""How many paths are rather all walked than searched for the heaviest."""
+
 _BLOCK_BYTES = 2**26
 _BLOCK_ROWS = 2**16
-
-
-@dataclass(frozen=True)
-class Factor:
-    """One step of a path: ∂`head`/∂`tail`.
-
-    Attributes:
-        symbol: typeset; with ∂⁺ where it is the immediate derivative by a parameter.
-        jacobian: the edge's Jacobian.
-        norm: its Frobenius norm.
-    """
-
-    head: str
-    tail: str
-    symbol: str
-    jacobian: Jacobian = field(repr=False)
-
-    @cached_property
-    def norm(self) -> float:
-        return self.jacobian.norm()
-
-    def matrix(self) -> Array:
-        """The explicit Jacobian, one block an instance: (B, units of head, units or entries of tail).
-
-        Raises UnrollvizError where it would take more than the limit of memory."""
-        ends = self.jacobian.out_shape, self.jacobian.in_shape
-        instances, units = ends[0] or (1, 1)
-        check_memory(1, (instances, units, ends[1][-1] if self.jacobian.per_instance else math.prod(ends[1])), "matrix")
-        return self.jacobian.matrix()
-
-
-@dataclass(frozen=True)
-class Path:
-    """One path from a loss back to the target, and what it contributes.
-
-    Attributes:
-        rank: its place in the set's order, from 0.
-        nodes: from the loss to the target.
-        loss: the loss it starts from.
-        entry: step k at which it enters the target.
-        lag: t - k.
-        norm: Frobenius norm of its term.
-        share: <term, G> / <G, G>, G the sum over the set asked for; NaN where G = 0.
-    """
-
-    rank: int
-    nodes: tuple[str, ...]
-    loss: str
-    entry: int
-    lag: int
-    norm: float
-    share: float
-    _edges: tuple[Edge, ...] = field(repr=False, compare=False)
-
-    @cached_property
-    def factors(self) -> tuple[Factor, ...]:
-        """The local Jacobians along the path, whose product is the term."""
-        return tuple(
-            Factor(e.head, e.tail, derivative(e.head, e.tail, direct=not e.jacobian.per_instance), e.jacobian)
-            for e in self._edges
-        )
-
-    @cached_property
-    def term(self) -> Array:
-        """The product of the factors: shape of the target."""
-        rows = np.ones(1)
-        for edge in self._edges:
-            rows = edge.jacobian.vjp(rows)
-        return np.asarray(rows[0])
-
-    @cached_property
-    def running_norms(self) -> tuple[float, ...]:
-        """Norm of the product of the first 1, 2, … factors: where the path's contribution shrinks or grows."""
-        rows, norms = np.ones(1), []
-        for edge in self._edges:
-            rows = edge.jacobian.vjp(rows)
-            norms.append(frobenius(edge.jacobian.textbook(rows)))
-        return tuple(norms)
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +125,7 @@ class PathSet:
 
     def table(self) -> PathTable:
         """Figures of every path of the set. Raises TooManyPaths past PATH_LIMIT."""
-        self.check_limit("ask for a slice, or take the sum apart with flow(by='lag') or flow(by='temporal')")
+        self.check_limit("ask for a slice, for the heaviest with top(12), or take the sum apart with flow(by='lag')")
         blocks = list(self._blocks())
         if not blocks:
             return _no_rows()
@@ -224,30 +154,76 @@ class PathSet:
         with arithmetic():
             for start, stop in self._spans():
                 for arrival in self._arrivals(start, stop):
-                    total.add(first, arrival.rows.sum(axis=0, keepdims=True), arrival.edge.jacobian)
+                    total.add(first, arrival.cotangents.sum(axis=0, keepdims=True), arrival.edge.jacobian)
         return np.asarray(total.result()[0])
 
-    def top(self, k: int, by: str = "norm") -> list[Path]:
-        """The k heaviest paths by norm, or by the absolute value of the share, heaviest first.
+    def top(
+        self,
+        k: int,
+        by: str = "norm",
+        budget: int = BUDGET,
+        progress: Callable[[int], None] = lambda expansions: None,
+    ) -> Heaviest:
+        """The k heaviest paths by norm, or by the absolute value of the share, heaviest first; equal ones by rank.
 
-        Exact: every path is looked at. Raises TooManyPaths past PATH_LIMIT, UnknownName for another `by`."""
+        Small sets are walked through. In others, of any size, they are searched for (see `unrollviz.search`), with a
+        proof that none was missed, or after `budget` expansions with a bound on any that was. `progress` is called
+        every few hundred expansions with their number; what it raises ends the search and does no harm.
+
+        Raises UnknownName for another `by`, UnrollvizError for a negative number."""
         if by not in ("norm", "share"):
             raise UnknownName("order of paths", by, ("norm", "share"))
+        if min(k, budget) < 0:
+            raise UnrollvizError(f"top({k}, budget={budget}) asks for less than nothing; give numbers from 0")
+        if self.count <= min(SCAN_LIMIT, PATH_LIMIT):
+            return self._heaviest_listed(k, by)
+        if k == 0 or (by == "share" and self.total_norm == 0):
+            # Without a gradient, no share is larger than another.
+            return Heaviest(tuple(self[:k]), by, True, math.inf if k == 0 else math.nan, 0, self.gradient)
+        return self._heaviest_found(k, by, budget, progress)
+
+    def _heaviest_listed(self, k: int, by: str) -> Heaviest:
         table = self.table()
         weight = table.norms if by == "norm" else np.abs(table.shares)
-        best = np.argsort(-weight, kind="stable")[:k]
-        return list(self._paths(PathTable(*(getattr(table, name)[best] for name in _COLUMNS))))
+        order = np.argsort(-weight, kind="stable")
+        paths = tuple(self._paths(PathTable(*(getattr(table, name)[order[:k]] for name in _COLUMNS))))
+        bound = float(weight[order[k]]) if k < len(order) else 0.0
+        return Heaviest(paths, by, True, bound, 0, self.gradient - sum(path.term for path in paths))
 
-    def as_flow(self) -> Flow:
-        """The set as a `Flow` of one row a path, labelled by rank. Raises TooManyPaths past PATH_LIMIT."""
+    def _heaviest_found(self, k: int, by: str, budget: int, progress: Callable[[int], None]) -> Heaviest:
+        size = self.total_norm
+        direction = self.gradient / size if size > 0 else self.gradient
+        weighed = direction if by == "share" else None
+        found = heaviest(self.graph, self._order, self._ranks, k, weighed, budget, progress)
+        rows, total, first = [], TermSum(1, self.gradient.shape), np.zeros(1, dtype=np.int64)
+        with arithmetic():
+            for hit in found.hits:
+                jacobian, exponents = hit.edge.jacobian, np.array([hit.exponent])
+                norm = float(times_power(jacobian.row_norms(hit.row), exponents)[0])
+                dot = float(times_power(dots_with(hit.row, jacobian, direction), exponents)[0])
+                loss = self.graph.nodes[self._order.loss(hit.rank)]["time"]
+                share = dot / size if size > 0 else math.nan
+                rows.append((hit.rank, loss, entry_step(self.graph, hit.edge), norm, share))
+                total.add(first, hit.row, jacobian, exponents)
+            rest = self.gradient - total.result()[0]
+        bound = found.bound / size if by == "share" else found.bound
+        return Heaviest(tuple(self._path(*row) for row in rows), by, found.exact, bound, found.expansions, rest)
+
+    def as_flow(self, by: Sequence[str | Labelling] = ("path",)) -> Flow:
+        """The set as a `Flow` of one row a path, labelled by rank and what else `by` names: loss, entry, lag, temporal.
+
+        Raises TooManyPaths past PATH_LIMIT, UnrollvizError for another label."""
         table = self.table()
-        ones = (1,) * len(table.ranks)
+        known = {"path": table.ranks, "loss": table.losses, "entry": table.entries, "lag": table.losses - table.entries}
+        columns, labels = by_path(known | {"total": np.zeros_like(table.ranks)}, by)
+        ones = np.ones(len(table.ranks), dtype=np.int64)
 
         def build() -> Array:
             check_memory(len(ones), self.gradient.shape)
             return np.array([path.term for path in self]).reshape(-1, *self.gradient.shape)
 
-        return Flow(self.target, "path", table.ranks[:, None], ones, table.norms, table.shares, self.gradient, build)
+        name, whole = ", ".join(map(str, by)), self.gradient
+        return Flow(self.target, name, columns, labels, table.norms, table.shares, whole, ones, None, build)
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row a path: nodes, loss, entry, lag, norm, share. Needs the extra `pandas`."""
@@ -296,8 +272,8 @@ class PathSet:
             for arrival in self._arrivals(start, stop):
                 jacobian = arrival.edge.jacobian
                 labels.append(arrival.labels)
-                norms.append(jacobian.row_norms(arrival.rows))
-                dots.append(dots_with(arrival.rows, jacobian, direction))
+                norms.append(times_power(jacobian.row_norms(arrival.rows), arrival.exponents))
+                dots.append(times_power(dots_with(arrival.rows, jacobian, direction), arrival.exponents))
         if not labels:
             return _no_rows()
         stacked, norm = np.concatenate(labels), np.concatenate(norms)
@@ -308,80 +284,15 @@ class PathSet:
         return PathTable(ranks, losses, entries, norm[order], share[order])
 
     def _paths(self, table: PathTable) -> Iterator[Path]:
-        rows = zip(*(getattr(table, name).tolist() for name in _COLUMNS), strict=True)
-        for rank, loss, entry, norm, share in rows:
-            *inner, last = self._order.edges(rank)
-            edges = (*inner, leave_chart(self.graph, last))
-            nodes = (edges[0].head, *(edge.tail for edge in edges))
-            yield Path(rank, nodes, edges[0].head, entry, loss - entry, norm, share, edges)
+        return map(self._path, *(getattr(table, name).tolist() for name in _COLUMNS))
+
+    def _path(self, rank: int, loss: int, entry: int, norm: float, share: float) -> Path:
+        *inner, last = self._order.edges(rank)
+        edges = (*inner, leave_chart(self.graph, last))
+        nodes = (edges[0].head, *(edge.tail for edge in edges))
+        return Path(rank, nodes, edges[0].head, entry, loss - entry, norm, share, edges)
 
 
 def _no_rows() -> PathTable:
     none = np.zeros(0, dtype=np.int64)
     return PathTable(none, none, none, np.zeros(0), np.zeros(0))
-
-
-class _Order:
-    """The order of the paths of a set: by loss, then at each node the target first, then the latest node first."""
-
-    def __init__(self, graph: Graph, losses: Sequence[str], target: str) -> None:
-        self.graph, self.losses, self.target = graph, losses, target
-        self.ways = completions(graph, target)
-        self.starts = [0, *accumulate(self.ways.get(loss, 0) for loss in losses)]
-        self._position = {name: index for index, name in enumerate(graph)}
-        self._offsets: dict[str, dict[tuple[str, int], int]] = {}
-
-    def offsets(self, head: str) -> dict[tuple[str, int], int]:
-        """(tail, key) -> how many paths through `head` come before those that go on through that edge."""
-        if head not in self._offsets:
-            preds = self.graph.pred[head]
-            tails = sorted(
-                (tail for tail in preds if tail in self.ways),
-                key=lambda tail: (tail != self.target, -self._position[tail]),
-            )
-            edges = [(tail, key) for tail in tails for key in preds[tail]]
-            before = accumulate((self.ways[tail] for tail, _ in edges), initial=0)
-            self._offsets[head] = dict(zip(edges, before, strict=False))
-        return self._offsets[head]
-
-    def fold(self, start: int, stop: int) -> Fold:
-        """Labels partial paths with the rank of their first completion; keeps those with one in [start, stop)."""
-
-        def cross(labels: Labels, edge: Edge) -> tuple[Labels, Labels]:
-            offset, ways = self.offsets(edge.head)[edge.tail, edge.key], self.ways[edge.tail]
-            behind = labels + offset
-            return behind, np.asarray((behind < stop) & (behind + ways > start), dtype=bool)
-
-        starts = dict(zip(self.losses, self.starts, strict=False))
-        exact = self.starts[-1] > 2**62
-        return Fold(seed=lambda name, t: starts[name], cross=cross, exact=exact, distinct=True)
-
-    def edges(self, rank: int) -> tuple[Edge, ...]:
-        """The edges of the path with this rank, from the loss to the target."""
-        index = bisect_right(self.starts, rank) - 1
-        head, rest = self.losses[index], rank - self.starts[index]
-        found: list[Edge] = []
-        while head != self.target or not found:
-            (tail, key), offset = next(item for item in reversed(self.offsets(head).items()) if item[1] <= rest)
-            found.append(Edge(head, tail, key, self.graph.edges[tail, head, key]["jacobian"]))
-            head, rest = tail, rest - offset
-        return tuple(found)
-
-    def nodes(self, rank: int) -> tuple[str, ...]:
-        """The nodes of the path with this rank, from the loss to the target."""
-        edges = self.edges(rank)
-        return (edges[0].head, *(edge.tail for edge in edges))
-
-    def rank(self, nodes: tuple[str, ...]) -> int:
-        """The rank of the path through exactly these nodes (the first one, where edges are parallel)."""
-        if not nodes or nodes[0] not in self.losses or not self.ways.get(nodes[0]):
-            raise UnknownName("start of a path", nodes[0] if nodes else "", self.losses)
-        rank = self.starts[self.losses.index(nodes[0])]
-        for head, tail in pairwise(nodes):
-            offsets = {name: offset for (name, _), offset in reversed(self.offsets(head).items())}
-            if tail not in offsets:
-                raise UnknownName(f"step of a path from {head}", tail, offsets)
-            rank += offsets[tail]
-        if nodes[-1] != self.target:
-            raise UnknownName("end of a path", nodes[-1], [self.target])
-        return rank

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from unrollviz.cli.model import build
-from unrollviz.cli.options import ROWS, Name, detail_option, json_option, loss_option, model_options, param_option
-from unrollviz.cli.terminal import say, say_json
+from unrollviz.cli.options import ROWS, Name, json_option, loss_option, model_options, param_option, unit_detail_option
+from unrollviz.cli.terminal import progress, say, say_json
+from unrollviz.errors import UnrollvizError
+
+if TYPE_CHECKING:
+    from unrollviz.api import Run
+    from unrollviz.paths import Heaviest, PathSet
 
 
 @click.command(short_help="Every path from a loss back to a parameter: norm and share.")
 @loss_option
 @param_option
-@detail_option
+@unit_detail_option
 @click.option(
     "--limit", type=click.IntRange(min=0), metavar="N", help="List the first N paths.  [default: 40; all in JSON]"
 )
-@click.option("--top", type=click.IntRange(min=1), metavar="N", help="List the N heaviest paths instead.")
 @click.option(
-    "--by",
-    default="norm",
-    show_default=True,
-    type=Name(lambda: ("norm", "share")),
-    help="What --top ranks by: norm or share.",
+    "--top", type=click.IntRange(min=1), metavar="N", help="List the N heaviest paths instead, of however many."
+)
+@click.option(
+    "--by", type=Name(lambda: ("norm", "share")), help="What --top weighs them by: norm or share.  [default: norm]"
+)
+@click.option(
+    "--budget",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Partial paths that --top looks at before it gives the best found, and a bound.  [default: 200000]",
 )
 @click.option("--terms", is_flag=True, help="With --json: every term in full.")
 @model_options
@@ -35,7 +44,8 @@ def paths(
     detail: str,
     limit: int | None,
     top: int | None,
-    by: str,
+    by: str | None,
+    budget: int | None,
     terms: bool,
     as_json: bool,
     **model: Any,
@@ -44,18 +54,76 @@ def paths(
 
     The share is ⟨term, G⟩/⟨G, G⟩, G being the sum of all paths asked for: signed, and 100 % in all. A path's lag is the
     number of steps between its loss and the step at which it enters the parameter.
-    """
-    from unrollviz.report.paths import paths_json, paths_text
 
+    \b
+      unrollviz paths --loss L4 --param W
+      unrollviz paths --cell lstm --steps 100 --top 12
+      unrollviz paths --loss L4 --param "W[0,2]" --detail unit
+    """
+    from unrollviz.report.paths import paths_json, paths_text, top_json, top_text
+
+    if detail == "unit":
+        _refuse_at_unit(limit, budget, terms)
+        _units(build(**model), loss, param, ROWS if top is None else top, by or "norm", as_json)
+        return
+    _refuse_idle(limit, top, by, budget, terms, as_json)
     run = build(**model)
     found = run.paths(loss, param or run.recurrent_weight, detail=detail)
     if top is not None:
-        listed = found.top(top, by)
-    else:
-        part = found if limit is None and as_json else found[: ROWS if limit is None else limit]
-        part.check_limit("give --limit N for the first ones, or take them together with unrollviz flow")
-        listed = list(part)
+        heaviest = _heaviest(found, top, by or "norm", budget)
+        if as_json:
+            say_json(top_json(found, heaviest, terms))
+        else:
+            say(top_text(found, heaviest))
+        return
+    part = found if limit is None and as_json else found[: ROWS if limit is None else limit]
+    part.check_limit(
+        "give --limit N for the first ones, --top 12 for the heaviest, or take them together with "
+        "unrollviz flow --by lag"
+    )
     if as_json:
-        say_json(paths_json(found, listed, terms))
+        say_json(paths_json(found, part, terms))
     else:
-        say(paths_text(run, found, listed))
+        say(paths_text(run, found, list(part)))
+
+
+def _refuse_idle(
+    limit: int | None, top: int | None, by: str | None, budget: int | None, terms: bool, as_json: bool
+) -> None:
+    """Raise UnrollvizError for an option that would do nothing."""
+    for idle, said in (
+        (top is not None and limit is not None, "--top and --limit both say which paths to list; give one of them"),
+        (by is not None and top is None, "--by says what --top weighs paths by; give --top N too"),
+        (budget is not None and top is None, "--budget says how long --top searches; give --top N too"),
+        (terms and not as_json, "--terms writes the terms to JSON; give --json too"),
+    ):
+        if idle:
+            raise UnrollvizError(said)
+
+
+def _refuse_at_unit(limit: int | None, budget: int | None, terms: bool) -> None:
+    """Raise UnrollvizError for an option that would do nothing at level unit."""
+    if limit is not None:
+        raise UnrollvizError("at level unit paths are listed by weight; give --top N instead of --limit N")
+    if budget is not None or terms:
+        raise UnrollvizError("--budget and --terms do nothing at level unit, where the search is always exact")
+
+
+def _units(run: Run, loss: str | None, param: str | None, top: int, by: str, as_json: bool) -> None:
+    from unrollviz.report.units import units_json, units_text
+
+    asked = (run, loss, param or run.recurrent_weight, top, by)
+    say_json(units_json(*asked)) if as_json else say(units_text(*asked))
+
+
+def _heaviest(found: PathSet, top: int, by: str, budget: int | None) -> Heaviest:
+    from unrollviz.search import BUDGET, PULSE
+
+    most = BUDGET if budget is None else budget
+    with progress("searching", most // PULSE + 1) as step:
+
+        def show(expansions: int) -> None:
+            if expansions:  # while bounds are worked out there are none
+                step(f"{expansions:,} partial paths")
+
+        return found.top(top, by, most, show)

@@ -1,8 +1,9 @@
-"""Single paths: a table with bars, and their sum against the reverse sweep."""
+"""Single paths: a table with bars, and their sum against the reverse sweep; the heaviest and their certificate."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from unrollviz.api import Run
 from unrollviz.check import BOUNDS
 from unrollviz.draw.text import bar, integer, number, percent, table
 from unrollviz.names import clean, derivative, typeset
-from unrollviz.paths import PATH_LIMIT, Path, PathSet
+from unrollviz.paths import PATH_LIMIT, Heaviest, Path, PathSet
 from unrollviz.report.figures import Json, exact, of_losses
 
 
@@ -38,30 +39,115 @@ def paths_json(paths: PathSet, listed: Iterable[Path], terms: bool) -> Json:
     }
 
 
+def top_json(paths: PathSet, heaviest: Heaviest, terms: bool) -> Json:
+    """As `paths_json`, with what is proved of the list under "top"."""
+    return paths_json(paths, heaviest, terms) | {
+        "top": {
+            "by": heaviest.by,
+            "exact": heaviest.exact,
+            "bound": exact(heaviest.bound),
+            "expansions": heaviest.expansions,
+            "coverage": exact(heaviest.coverage),
+            "residual_norm": exact(heaviest.residual),
+        }
+    }
+
+
+def top_text(paths: PathSet, heaviest: Heaviest) -> list[str]:
+    """A table of the heaviest paths, how much of the gradient they are, and what is proved of them."""
+    if paths.count == 0:
+        return _no_path(paths)
+    symbol = derivative(of_losses(paths.losses), paths.target)
+    what = f"the heaviest of {_counted(paths.count)}" if len(heaviest) < paths.count else _counted(paths.count)
+    listable = paths.count <= PATH_LIMIT
+    rows = [_row(path.rank + 1 if listable else place, path) for place, path in enumerate(heaviest, start=1)]
+    headings = ("#" if listable else "place", *_HEADINGS[1:])
+    lines = [f"{symbol}: {what}, by {heaviest.by}", "", *table(headings, rows, left=_LEFT), ""]
+    return [*lines, *_coverage(paths, heaviest), _certificate(paths, heaviest)]
+
+
+def _coverage(paths: PathSet, heaviest: Heaviest) -> list[str]:
+    total = paths.total_norm
+    line = (
+        f"coverage     {percent(heaviest.coverage)} of the gradient (signed sum of the shares); without "
+        f"{'it' if len(heaviest) == 1 else 'them'} a norm of {number(heaviest.residual)} is left of {number(total)}"
+    )
+    if not len(heaviest) < paths.count or heaviest.residual <= total / 2:
+        return [line]
+    question = f"unrollviz flow --param {paths.target}" + (f" --loss {paths.losses[0]}" if _one_loss(paths) else "")
+    return [line, f"             most of it is in the sum of the others: {question} --by lag, or --by route"]
+
+
+def _one_loss(paths: PathSet) -> bool:
+    return len(paths.losses) == 1
+
+
+def _certificate(paths: PathSet, heaviest: Heaviest) -> str:
+    if heaviest.exact:
+        looked = f"{heaviest.expansions:,} partial paths looked at" if heaviest.expansions else "every path looked at"
+        return f"certificate  exact: no path was missed ({looked})"
+    certain = f"; the first {heaviest.certain} are certain" if heaviest.certain else ""
+    bound = number(heaviest.bound) if heaviest.by == "norm" else percent(heaviest.bound).lstrip("+")
+    return (
+        f"certificate  bounded: any path missed has {heaviest.by} at most {bound}{certain} "
+        f"({heaviest.expansions:,} partial paths looked at; --budget N looks at more)"
+    )
+
+
 def paths_text(run: Run, paths: PathSet, listed: Sequence[Path]) -> list[str]:
     """A table of the listed paths with a bar for the share, and the sum of all against the reverse sweep."""
-    symbol = derivative(of_losses(paths.losses), paths.target)
-    count = f"{integer(paths.count)} path{'' if paths.count == 1 else 's'}"
     if paths.count == 0:
-        return [f"{symbol}: no path leads from {typeset(of_losses(paths.losses))} back to {typeset(paths.target)}."]
-    lines = [f"{symbol} is a sum over {count}", ""]
-    rows = [
-        [str(p.rank + 1), written(p), str(p.entry), str(p.lag), number(p.norm), percent(p.share), bar(p.share)]
-        for p in listed
-    ]
-    headings = ["#", "path, from the loss back", "enters at", "lag", "norm", "share", ""]
-    lines += table(headings, rows, left=(1, 6))
+        return _no_path(paths)
+    symbol = derivative(of_losses(paths.losses), paths.target)
+    lines = [f"{symbol} is a sum over {_counted(paths.count)}", ""]
+    lines += table(_HEADINGS, [_row(path.rank + 1, path) for path in listed], left=_LEFT)
     if len(listed) < paths.count:
         lines.append(f"⋯ {integer(paths.count - len(listed))} more; --limit N lists more, --top N the heaviest")
     return [*lines, "", *sum_lines(run, paths)]
 
 
+_HEADINGS = ("#", "path, from the loss back", "enters at", "lag", "norm", "share", "")
+_LEFT = (1, 6)
+
+
+def _row(place: int, path: Path) -> list[str]:
+    return [
+        str(place),
+        written(path),
+        str(path.entry),
+        str(path.lag),
+        number(path.norm),
+        percent(path.share),
+        bar(path.share),
+    ]
+
+
+def _no_path(paths: PathSet) -> list[str]:
+    loss = of_losses(paths.losses)
+    return [f"{derivative(loss, paths.target)}: no path leads from {typeset(loss)} back to {typeset(paths.target)}."]
+
+
+def _counted(count: int) -> str:
+    return f"{integer(count)} path{'' if count == 1 else 's'}"
+
+
 def written(path: Path, width: int = 44) -> str:
-    """The path's nodes, typeset; the middle of a long one left out."""
+    """The path's nodes, typeset. In a long one runs are cut, s₉ → ⋯ → s₂, and where that is not enough its middle."""
     names = [typeset(name) for name in path.nodes]
+    if len(" → ".join(names)) > width:
+        names = [name for run in _runs(path.nodes) for name in _shortened([typeset(node) for node in run])]
     if len(" → ".join(names)) > width:
         names = [*names[:4], "⋯", *names[-2:]]
     return clean(" → ".join(names))
+
+
+def _runs(nodes: Sequence[str]) -> list[list[str]]:
+    """The nodes, those of one kind that follow each other together: h9 c9, c8, c7 W gives [h9] [c9 c8 c7] [W]."""
+    return [list(run) for _, run in groupby(nodes, key=lambda name: name.rstrip("0123456789"))]
+
+
+def _shortened(run: list[str]) -> list[str]:
+    return run if len(run) < 4 else [run[0], "⋯", run[-1]]
 
 
 def sum_lines(run: Run, paths: PathSet) -> list[str]:
@@ -71,7 +157,7 @@ def sum_lines(run: Run, paths: PathSet) -> list[str]:
         return [
             f"reverse sweep: norm {number(float(np.linalg.norm(reverse)))}; "
             f"past {PATH_LIMIT:,} paths the terms are not summed one by one: take them together with "
-            f"unrollviz flow --param {paths.target} --by lag"
+            f"unrollviz flow --param {paths.target} --by lag, or ask for the heaviest with --top 12"
         ]
     total, scale = paths.sum(), paths.norm_sum
     difference = float(np.abs(total - reverse).max()) / scale if scale > 0 else 0.0

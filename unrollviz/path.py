@@ -1,0 +1,144 @@
+"""One path: the nodes that it visits, its term, its factors; and a list of the heaviest, with what it proves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import overload
+
+import numpy as np
+
+from unrollviz.arrays import Array
+from unrollviz.jacobians import Jacobian, frobenius
+from unrollviz.names import derivative
+from unrollviz.sweep import Edge
+from unrollviz.terms import check_memory
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One step of a path: ∂`head`/∂`tail`.
+
+    Attributes:
+        symbol: typeset; with ∂⁺ where it is the immediate derivative by a parameter.
+        jacobian: the edge's Jacobian.
+        norm: its Frobenius norm.
+    """
+
+    head: str
+    tail: str
+    symbol: str
+    jacobian: Jacobian = field(repr=False)
+
+    @cached_property
+    def norm(self) -> float:
+        return self.jacobian.norm()
+
+    def matrix(self) -> Array:
+        """The explicit Jacobian, one block an instance: (B, units of head, units or entries of tail).
+
+        Raises UnrollvizError where it would take more than the limit of memory."""
+        ends = self.jacobian.out_shape, self.jacobian.in_shape
+        instances, units = ends[0] or (1, 1)
+        entries = ends[1][-1] if self.jacobian.per_instance else math.prod(ends[1])
+        check_memory(1, (instances, units, entries), "matrix")
+        return self.jacobian.matrix()
+
+
+@dataclass(frozen=True)
+class Path:
+    """One path from a loss back to the target, and what it contributes.
+
+    Attributes:
+        rank: its place in the set's order, from 0.
+        nodes: from the loss to the target.
+        loss: the loss it starts from.
+        entry: step k at which it enters the target.
+        lag: t - k.
+        norm: Frobenius norm of its term.
+        share: <term, G> / <G, G>, G the sum over the set asked for; NaN where G = 0.
+    """
+
+    rank: int
+    nodes: tuple[str, ...]
+    loss: str
+    entry: int
+    lag: int
+    norm: float
+    share: float
+    _edges: tuple[Edge, ...] = field(repr=False, compare=False)
+
+    @cached_property
+    def factors(self) -> tuple[Factor, ...]:
+        """The local Jacobians along the path, whose product is the term."""
+        return tuple(
+            Factor(e.head, e.tail, derivative(e.head, e.tail, direct=not e.jacobian.per_instance), e.jacobian)
+            for e in self._edges
+        )
+
+    @cached_property
+    def term(self) -> Array:
+        """The product of the factors: shape of the target."""
+        rows = np.ones(1)
+        for edge in self._edges:
+            rows = edge.jacobian.vjp(rows)
+        return np.asarray(rows[0])
+
+    @cached_property
+    def running_norms(self) -> tuple[float, ...]:
+        """Norm of the product of the first 1, 2, … factors: where the path's contribution shrinks or grows."""
+        rows, norms = np.ones(1), []
+        for edge in self._edges:
+            rows = edge.jacobian.vjp(rows)
+            norms.append(frobenius(edge.jacobian.textbook(rows)))
+        return tuple(norms)
+
+
+@dataclass(frozen=True, eq=False)
+class Heaviest(Sequence[Path]):
+    """The heaviest paths of a set, heaviest first: a sequence of `Path`.
+
+    Attributes:
+        by: what they are weighed by: norm, or share for its absolute value.
+        exact: True where it is proved that no other path is heavier (by more than 1e-8 of its weight); False where
+            these are the best found.
+        bound: no path of the set that is not listed weighs more than this; 0 where all are listed.
+        expansions: how many partial paths the search took a step further; 0 where all paths were walked.
+        rest: G - Σ terms of the listed paths, shape of the target.
+    """
+
+    paths: tuple[Path, ...]
+    by: str
+    exact: bool
+    bound: float
+    expansions: int
+    rest: Array = field(repr=False)
+
+    @overload
+    def __getitem__(self, index: int) -> Path: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Path, ...]: ...
+    def __getitem__(self, index: int | slice) -> Path | tuple[Path, ...]:
+        return self.paths[index]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def certain(self) -> int:
+        """How many of them, from the first, no other path can outweigh."""
+        if self.exact:
+            return len(self)
+        return sum((path.norm if self.by == "norm" else abs(path.share)) >= self.bound for path in self.paths)
+
+    @property
+    def coverage(self) -> float:
+        """The signed sum of their shares of the gradient; NaN where G = 0."""
+        return math.fsum(path.share for path in self.paths)
+
+    @property
+    def residual(self) -> float:
+        """‖G - Σ terms‖: the norm of what all other paths add up to."""
+        return frobenius(self.rest)
