@@ -108,3 +108,10 @@ detail_option = click.option(
     type=Name(table("graph", "LEVELS")),
     help="Level of detail of paths: state (the article's), gate or op (every primitive).",
 )
+unit_detail_option = click.option(
+    "--detail",
+    default="state",
+    show_default=True,
+    type=Name(lambda: [*table("graph", "LEVELS")(), "unit"]),
+    help="Level of detail: state (the article's), gate, op (every primitive) or unit (from neuron to neuron).",
+)

@@ -1,0 +1,98 @@
+"""Paths from neuron to neuron: the heaviest in a table with bars, how much they cover, and that none was missed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from unrollviz.api import Run
+from unrollviz.draw.text import bar, integer, number, percent, table
+from unrollviz.names import clean, derivative, typeset
+from unrollviz.report.figures import Json, exact, of_losses
+from unrollviz.units import HeaviestUnits, UnitPath, UnitPaths
+
+
+def units_json(run: Run, losses: str | Sequence[str] | None, to: str, k: int, by: str) -> Json:
+    """The k heaviest unit paths to `to`. `count` is exact however few are listed; the order is proved (`exact`)."""
+    paths = run.paths(losses, to, detail="unit")
+    found = paths.top(k, by)
+    return {
+        "param": str(paths.target),
+        "shape": list(paths.gradient.shape),
+        "loss": of_losses(paths.losses),
+        "detail": "unit",
+        "count": paths.count,
+        "total_norm": exact(paths.total_norm),
+        "cancellation": exact(paths.cancellation),
+        "top": {
+            "by": found.by,
+            "exact": found.exact,
+            "bound": exact(found.bound),
+            "coverage": exact(found.coverage),
+            "residual_norm": exact(found.residual),
+        },
+        "paths": [
+            {
+                "nodes": list(path.nodes),
+                "loss": path.loss,
+                "weight": path.weight,
+                "entry": path.entry,
+                "lag": path.lag,
+                "norm": exact(path.norm),
+                "share": exact(path.share),
+                "contribution": exact(path.contribution),
+                "log10": exact(path.log10),
+                "factors": [exact(factor) for factor in path.factors],
+            }
+            for path in found
+        ],
+    }
+
+
+def units_text(run: Run, losses: str | Sequence[str] | None, to: str, k: int, by: str) -> list[str]:
+    """A table of the k heaviest unit paths to `to`; what they cover together, and that no heavier one was missed."""
+    paths = run.paths(losses, to, detail="unit")
+    symbol = derivative(of_losses(paths.losses), str(paths.target))
+    if paths.count == 0:
+        start = typeset(of_losses(paths.losses))
+        return [f"{symbol}: no path leads from {start} back to {typeset(str(paths.target))}."]
+    found = paths.top(k, by)
+    count = f"{integer(paths.count)} path{'' if paths.count == 1 else 's'}"
+    rows = [
+        [str(place), written(p), str(p.entry), str(p.lag), contribution(p), percent(p.share), bar(p.share)]
+        for place, p in enumerate(found, start=1)
+    ]
+    headings = ["#", "path, from the loss back", "enters at", "lag", "contribution", "share", ""]
+    what = f"the heaviest of {count}" if len(found) < paths.count else count
+    lines = [f"{symbol}: {what} from neuron to neuron, by {'|share|' if by == 'share' else '|contribution|'}", ""]
+    if rows:
+        lines += table(headings, rows, left=(1, 6))
+    return [*lines, "", *together(found, paths)]
+
+
+def together(found: HeaviestUnits, paths: UnitPaths) -> list[str]:
+    """How much of the gradient the listed paths are, how much all of them cancel, and what is proved of the list."""
+    rest = f"a norm of {number(found.residual)} is left of {number(paths.total_norm)}"
+    them = "it" if len(found) == 1 else "them"
+    return [
+        f"coverage     {percent(found.coverage)} of the gradient (signed sum of the shares); without {them} {rest}",
+        f"all paths    cancellation κ = Σ|contribution| / ‖G‖ = {number(paths.cancellation)}",
+        "certificate  exact: no path was missed (dynamic programming over all of them)",
+    ]
+
+
+def contribution(path: UnitPath) -> str:
+    """Signed; also where it is smaller than any float: `-1.234e-400`."""
+    if path.contribution != 0 or path.log10 == -math.inf:
+        return number(path.contribution)
+    exponent = math.floor(path.log10)
+    sign = "-" if math.copysign(1.0, path.contribution) < 0 else ""
+    return f"{sign}{10 ** (path.log10 - exponent):.3f}e{exponent}"
+
+
+def written(path: UnitPath, width: int = 60) -> str:
+    """The path's neurons, typeset; the middle of a long one left out."""
+    names = [typeset(name) for name in path.nodes]
+    if len(" → ".join(names)) > width:
+        names = [*names[:4], "⋯", *names[-2:]]
+    return clean(" → ".join(names))

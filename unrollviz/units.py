@@ -1,0 +1,382 @@
+"""Paths from neuron to neuron (`detail="unit"`): counted exactly, and the heaviest found without walking the others.
+
+A unit path visits one neuron of every landmark and ends in one entry of the target: L4, yhat4[2], s4[1], s3[0],
+W[0,2]. It contributes the product of the local derivatives on its way, a number; the contributions of all unit paths
+to W[i,j] add up to G[i,j]. Neurons are counted from 0, as NumPy counts. Where there are several instances each has
+neurons of its own, and its number, counted from 1, follows: s3[0]#2.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache, cached_property, partial
+from typing import TypeAlias, TypeVar, overload
+
+import numpy as np
+
+from unrollviz.arrays import Array, Shape, arithmetic
+from unrollviz.best import Best, logarithms, push
+from unrollviz.errors import UnknownName, UnrollvizError
+from unrollviz.flow import gradient
+from unrollviz.graph import Graph, backward_edges, node_named
+from unrollviz.jacobians import divide, frobenius
+from unrollviz.neurons import Indices, Local, Target, derivatives, instances_of, joined, neuron, units_of
+from unrollviz.sweep import Edge, entry_step, leading_to, leave_chart
+from unrollviz.terms import MEMORY_LIMIT
+
+Carried = TypeVar("Carried")
+
+ORDERS = ("norm", "share")
+"""What the heaviest may be ranked by."""
+
+_WORDS_PER_STEP = 6
+"""What a step of a `UnitPath` takes: a name, shared, and a factor."""
+
+
+# ---------------------------------------------------------------- what is found
+
+
+@dataclass(frozen=True)
+class UnitPath:
+    """One path from neuron to neuron.
+
+    Attributes:
+        nodes: names with indices, from the loss to the entry: ("L4", "yhat4[2]", "s4[1]", "W[1,0]").
+        loss: the loss it starts from.
+        weight: the entry of the target that it ends in; `index` is its place in `run.gradient(target)`.
+        entry: step k at which it enters the target.
+        lag: t - k.
+        contribution: the product of the local derivatives; 0 where that is smaller than any float, see `log10`.
+        log10: of |contribution|: finite however small that is, -inf where it is 0.
+        share: contribution · G[index] / <G, G>, G over the entries asked for; of a single entry, its part of G[i,j].
+            NaN where G = 0.
+        factors: the local derivatives, one between each two nodes. Those at ŷ are the textbook's, infinite where ŷ
+            underflows to 0; the contribution is formed in log ŷ and is right there too.
+    """
+
+    nodes: tuple[str, ...]
+    loss: str
+    weight: str
+    index: tuple[int, ...]
+    entry: int
+    lag: int
+    contribution: float
+    log10: float
+    share: float
+    factors: tuple[float, ...]
+
+    @property
+    def norm(self) -> float:
+        """|contribution|"""
+        return abs(self.contribution)
+
+
+@dataclass(frozen=True, eq=False)
+class HeaviestUnits(Sequence[UnitPath]):
+    """The heaviest unit paths of a set, heaviest first.
+
+    Attributes:
+        by: what they are weighed by: norm, or share for its absolute value.
+        bound: no path of the set that is not listed weighs more than this, but for rounding (1e-12 of it); 0 where all
+            are listed.
+        rest: G - the sum of the listed paths, shape of G.
+        exact: True: dynamic programming looks at every path. As a search has it, see `unrollviz.path.Heaviest`.
+    """
+
+    paths: tuple[UnitPath, ...]
+    by: str
+    bound: float
+    rest: Array = field(repr=False)
+    exact: bool = True
+
+    @property
+    def coverage(self) -> float:
+        """The signed sum of their shares of the gradient; NaN where G = 0."""
+        return math.fsum(path.share for path in self.paths)
+
+    @property
+    def residual(self) -> float:
+        """‖G - their sum‖"""
+        return frobenius(self.rest)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @overload
+    def __getitem__(self, index: int) -> UnitPath: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[UnitPath, ...]: ...
+    def __getitem__(self, index: int | slice) -> UnitPath | tuple[UnitPath, ...]:
+        return self.paths[index]
+
+
+class UnitPaths:
+    """All unit paths from some losses to a target, or to some of its entries; `count` and `top` walk none of them.
+
+    Attributes:
+        losses: the losses they start from.
+        target: what was asked for.
+        gradient: G, their sum: shape of the target; () of one entry.
+
+    Raises UnrollvizError where the target has no such entry."""
+
+    def __init__(self, graph: Graph, losses: Sequence[str], target: Target) -> None:
+        self.graph, self.losses, self.target = graph, tuple(losses), target
+        found = node_named(graph, target.node, "parameter or node")
+        self.shape: Shape = found["value"].shape
+        self.shared: bool = found["role"] == "parameter"
+        self._place = target.place(self.shape, self.shared)
+        self.total = gradient(graph, losses, target.node)
+        self.gradient: Array = np.asarray(self.total[self._place])
+        self._on_the_way = leading_to(graph, frozenset([target.node]))
+
+    def __repr__(self) -> str:
+        some = self.losses if len(self.losses) < 4 else (self.losses[0], "…", self.losses[-1])
+        return f"<UnitPaths {', '.join(some)} to {self.target}: {self.count:,} paths>"
+
+    @property
+    def total_norm(self) -> float:
+        """‖G‖ over the entries asked for."""
+        return frobenius(self.gradient)
+
+    @cached_property
+    def wanted(self) -> Indices:
+        """(instances, entries) True for what is asked for; a parameter has one row, for all instances."""
+        mask = np.zeros(self.shape, dtype=bool)
+        mask[self._place] = True
+        return mask.reshape(1, -1) if self.shared else mask
+
+    @cached_property
+    def entries(self) -> Indices:
+        """The entries asked for, of any instance: units, or places in the flattened parameter."""
+        return np.flatnonzero(self.wanted.any(axis=0))
+
+    @cached_property
+    def count(self) -> int:
+        """The exact number of unit paths: numbers of paths to each unit in place of cotangents."""
+        rows = self.entries // (math.prod(self.shape[1:]) if self.shared else 1)
+        total = 0
+        for edge, ways in self.sweep(
+            np.array([1], dtype=object), lambda edge, ways: joined(edge.jacobian).counts(ways), operator.add
+        ):
+            instances = instances_of(edge.jacobian.out_shape) if self.shared else self.wanted.any(axis=1).sum()
+            total += int(ways[rows].sum()) * int(instances)
+        return total
+
+    @cached_property
+    def norm_sum(self) -> float:
+        """S = Σ|contribution| over all unit paths: |derivatives| in place of derivatives."""
+
+        def through(edge: Edge, sums: Array) -> Array:
+            local = Local.of(edge.jacobian, self.entries_of(edge))
+            if local.sources is not None:
+                return np.asarray(sums[:, local.sources] * np.abs(local.values))
+            return np.asarray((np.abs(local.values) @ sums[:, :, None])[:, :, 0])
+
+        with arithmetic():
+            arrived = self.sweep(np.ones((1, 1)), through, operator.add)
+            return math.fsum(float(np.where(self.wanted[:, self.entries], sums, 0.0).sum()) for _, sums in arrived)
+
+    @property
+    def cancellation(self) -> float:
+        """κ = Σ|contribution| / ‖G‖; NaN where G = 0."""
+        return self.norm_sum / self.total_norm if self.total_norm > 0 else math.nan
+
+    def top(self, k: int, by: str = "norm") -> HeaviestUnits:
+        """The k heaviest by |contribution|, or by |share|: exact; all of them where there are fewer.
+
+        One sweep, with the k best partial paths to each neuron in place of its cotangent and (max, ×) in place of
+        (+, ×); in logarithms, so that nothing underflows.
+
+        Raises UnknownName for another `by`, UnrollvizError where it would take more than MEMORY_LIMIT bytes."""
+        if by not in ORDERS:
+            raise UnknownName("order of paths", by, ORDERS)
+        k = min(k, self.count)
+        if k < 1:
+            return HeaviestUnits((), by, math.inf if self.count else 0.0, self.gradient)
+        self._check_memory(k)
+        with arithmetic():
+            build = _Builder(self)
+            paths = [build.path(steps) for steps in _Search(self, k, by).found()]
+            # sums of logarithms, which the search compares, round more than products
+            paths.sort(key=lambda path: (-abs(path.share) if by == "share" else -path.norm, -path.log10))
+            left = self.total.copy()
+            for path in paths:
+                left[path.index] -= path.contribution
+        lightest = abs(paths[-1].share) if by == "share" else paths[-1].norm
+        bound = lightest if len(paths) < self.count else 0.0
+        return HeaviestUnits(tuple(paths), by, bound, np.asarray(left[self._place]))
+
+    def sweep(
+        self, seed: Carried, through: Callable[[Edge, Carried], Carried], add: Callable[[Carried, Carried], Carried]
+    ) -> Iterator[tuple[Edge, Carried]]:
+        """Every edge into the target, with what is carried through it: `seed` at the losses, added where edges meet."""
+        pending = dict.fromkeys(self.losses, seed)
+        for head in reversed(list(self.graph)):
+            if head not in pending:
+                continue
+            here = pending.pop(head)
+            for edge in self.edges(head):
+                behind = through(edge, here)
+                if edge.tail == self.target.node:
+                    yield edge, behind
+                else:
+                    pending[edge.tail] = add(pending[edge.tail], behind) if edge.tail in pending else behind
+
+    def entries_of(self, edge: Edge) -> Indices:
+        """The units at the tail of an edge; at the target only what is asked for."""
+        return self.entries if edge.tail == self.target.node else np.arange(units_of(edge.jacobian.in_shape))
+
+    def edges(self, head: str) -> Iterator[Edge]:
+        """The edges back from `head` that lead to the target."""
+        for tail, key, jacobian in backward_edges(self.graph, head):
+            edge = Edge(head, tail, key, jacobian)
+            if tail == self.target.node:
+                yield leave_chart(self.graph, edge)
+            elif tail in self._on_the_way:
+                yield edge
+
+    def _check_memory(self, k: int) -> None:
+        """Raise where the pointers of every neuron, the largest array of an edge and the paths found do not fit."""
+        heads = [name for name in self.graph if name in self._on_the_way]
+        moment, steps = 0, {self.target.node: 0}
+        for edge in (edge for head in heads for edge in self.edges(head)):
+            steps[edge.head] = max(steps.get(edge.head, 0), steps[edge.tail] + 1)
+            jacobian = edge.jacobian
+            units = units_of(jacobian.out_shape)
+            here = instances_of(jacobian.out_shape) * len(self.entries_of(edge))
+            several = joined(jacobian).sources is None
+            moment = max(moment, here * (3 * units + 4 * k * min(k, units) if several else 4 * k) * 8)
+        pointers = sum(self.graph.nodes[name]["value"].size for name in heads)
+        stored = k * 8 * (2 * pointers + _WORDS_PER_STEP * max(steps.get(loss, 0) for loss in self.losses))
+        if stored + moment > MEMORY_LIMIT:
+            one = Target(self.target.node, (0,) * (len(self.shape) - (not self.shared)))
+            raise UnrollvizError(
+                f"the {k:,} heaviest of {self.count:,} unit paths to {self.target} take about "
+                f"{(stored + moment) / 2**30:,.1f} GiB, the limit is {MEMORY_LIMIT / 2**30:.0f} GiB; "
+                f"ask for fewer, for one entry ({one}) or for one loss"
+            )
+
+
+# ---------------------------------------------------------------- the search
+
+
+Step: TypeAlias = tuple[Edge, int, int, int]
+"""One step of a unit path: an edge, the instance, the unit of its head, the unit (or entry) of its tail."""
+
+
+class _Search:
+    """One sweep that keeps the k best partial paths of every neuron, and pointers back along them."""
+
+    def __init__(self, paths: UnitPaths, k: int, by: str) -> None:
+        self.paths, self.k = paths, k
+        self.crossed: list[Edge] = []
+        self.best: dict[str, tuple[Indices, Indices]] = {}
+        self.arrived: list[tuple[Array, Indices]] = []
+        self.offset = logarithms(paths.total, None).reshape(paths.wanted.shape) if by == "share" else None
+        none = np.zeros((1, 1, 1), dtype=np.int32)
+        start = Best(np.zeros((1, 1, 1)), none, none)
+        for _, behind in paths.sweep(start, self._through, lambda one, other: one.beside(other).top(k)):
+            self._arrive(behind)
+
+    def _through(self, edge: Edge, here: Best) -> Best:
+        self.best[edge.head] = here.edges, here.sources
+        number = np.int32(len(self.crossed))
+        self.crossed.append(edge)
+        logs, sources = push(here.logs, Local.of(edge.jacobian, self.paths.entries_of(edge)), self.k)
+        behind = Best(logs, np.broadcast_to(number, logs.shape), sources.astype(np.int32))
+        return behind if edge.tail == self.paths.target.node else behind.top(self.k)
+
+    def _arrive(self, behind: Best) -> None:
+        """Keep the k best arrivals through one edge: their logarithms, and rows (edge, instance, entry, source)."""
+        wanted = self.paths.wanted[:, self.paths.entries]
+        logs = behind.logs
+        if self.offset is not None:
+            logs = logs + self.offset[:, self.paths.entries, None]
+        flat = np.where(wanted[:, :, None], logs, -np.inf).ravel()
+        best = np.argpartition(flat, -self.k)[-self.k :] if len(flat) > self.k else np.arange(len(flat))
+        instance, entry, path = np.unravel_index(best, logs.shape)
+        place = (instance, entry, path)
+        rows = (behind.edges[place], instance, self.paths.entries[entry], behind.sources[place])
+        self.arrived.append((flat[best], np.stack(rows, axis=1)))
+
+    def found(self) -> Iterator[list[Step]]:
+        """The k best paths, best first, each as steps from the loss to the target."""
+        logs = np.concatenate([logs for logs, _ in self.arrived])
+        rows = np.concatenate([rows for _, rows in self.arrived])
+        for place in np.argsort(-logs, kind="stable")[: self.k].tolist():
+            yield self._walk(*rows[place].tolist())
+
+    def _walk(self, number: int, instance: int, unit: int, source: int) -> list[Step]:
+        steps = []
+        while True:
+            edge = self.crossed[number]
+            edges, sources = self.best[edge.head]
+            head, path = divmod(source, edges.shape[2])
+            steps.append((edge, instance, head, unit))
+            if edge.jacobian.out_shape == ():
+                return steps[::-1]
+            unit = head
+            number, source = int(edges[instance, head, path]), int(sources[instance, head, path])
+
+
+class _Builder:
+    """Makes a `UnitPath` of the steps of a path."""
+
+    def __init__(self, paths: UnitPaths) -> None:
+        self.paths, self.graph = paths, paths.graph
+        self.rows: dict[tuple[str, str, int, int, int], Array] = {}
+        self.name = cache(partial(neuron, self.graph))
+        self.size = paths.total_norm
+
+    def path(self, steps: Sequence[Step]) -> UnitPath:
+        mantissa, exponent, factors = 1.0, 0, []
+        for edge, instance, head, tail in steps:
+            derivative = self._derivative(edge, instance, head, tail)
+            mantissa, shift = math.frexp(mantissa * derivative)
+            exponent += shift
+            factors.append(self._textbook(edge, derivative, instance, head, tail))
+        first, last, instance, unit = steps[0][0], steps[-1][0], steps[-1][1], steps[-1][3]
+        nodes = [self.name(edge.head, instance, head) for edge, instance, head, _ in steps]
+        weight = self.name(last.tail, instance, unit)
+        shape = self.paths.shape
+        index = tuple(map(int, np.unravel_index(unit, shape))) if self.paths.shared else (instance, unit)
+        entry = entry_step(self.graph, last)
+        return UnitPath(
+            nodes=(*nodes, weight),
+            loss=first.head,
+            weight=weight,
+            index=index,
+            entry=entry,
+            lag=self.graph.nodes[first.head]["time"] - entry,
+            contribution=float(np.ldexp(mantissa, exponent)),
+            log10=math.log10(abs(mantissa)) + exponent * math.log10(2.0) if mantissa else -math.inf,
+            share=self._share(mantissa, exponent, float(self.paths.total[index])),
+            factors=tuple(factors),
+        )
+
+    def _derivative(self, edge: Edge, instance: int, head: int, tail: int) -> float:
+        key = (edge.head, edge.tail, edge.key, instance, head)
+        if key not in self.rows:
+            self.rows[key] = derivatives(edge.jacobian, instance, head)
+        return float(self.rows[key][tail])
+
+    def _share(self, mantissa: float, exponent: int, total: float) -> float:
+        """contribution · G[index] / <G, G>, in an order in which no product underflows before the last."""
+        if self.size == 0:
+            return math.nan
+        size, shift = math.frexp(self.size)
+        return float(np.ldexp(mantissa / size, exponent - shift)) * (total / self.size)
+
+    def _textbook(self, edge: Edge, derivative: float, instance: int, head: int, tail: int) -> float:
+        """A derivative in the chart as the textbook's, where an end of the edge has a chart."""
+        value = np.array(derivative)
+        out_scale, in_scale = (self.graph.nodes[name].get("scale") for name in (edge.head, edge.tail))
+        if out_scale is not None:
+            value = value * out_scale[instance, head]
+        if in_scale is not None and edge.tail != self.paths.target.node:
+            value = divide(value, in_scale[instance, tail])
+        return float(value)
