@@ -1,0 +1,351 @@
+"""The gradient as a tree of partial paths: at every branch the exact count, share and norm of all its completions.
+
+A prefix is a partial path from the losses back. However many paths it can still become, their summed share is one dot
+product: of the cotangent that it carries with the tangent that direction G, pushed forward from the target, has at its
+node. So the tree is opened branch by branch at the price of one vector-Jacobian product each, among 10^60 paths as
+among ten. Only norms need a sweep, which starts where the prefix ends; one sweep serves as many prefixes as one likes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from unrollviz.arrays import Array, arithmetic, many_objects
+from unrollviz.errors import UnknownName, UnrollvizError
+from unrollviz.flow import gradient
+from unrollviz.graph import Graph
+from unrollviz.jacobians import frobenius
+from unrollviz.jacobians import norms as row_norms
+from unrollviz.order import Order
+from unrollviz.stacks import Stack
+from unrollviz.sweep import Edge, Way, leave_chart, push_forward, sweep_from
+from unrollviz.terms import MEMORY_LIMIT, TermSum
+
+Pulse = Callable[[], None]
+"""Called between the steps of long work; what it raises stops the work, and nothing is lost but the work."""
+
+
+def _quiet() -> None:
+    pass
+
+
+@dataclass(slots=True, eq=False)
+class Prefix:
+    """A partial path from the losses back; stands for all its completions, the paths that begin like this.
+
+    The root of several losses is the empty prefix, its node "" and its children the losses.
+
+    Attributes:
+        parent: the prefix without its last step; None for the root.
+        node: where it has come to.
+        edge: its last step; None for the root and for a loss.
+        rank: place of the first of its completions in the PathSet of the same question; the others follow it.
+        count: exact number of its completions.
+        share: <sum of their terms, G> / <G, G>, signed; NaN where G = 0.
+    """
+
+    tree: PrefixTree = field(repr=False)
+    parent: Prefix | None = field(repr=False)
+    node: str
+    edge: Edge | None = field(repr=False)
+    rank: int
+    count: int
+    share: float
+    _cotangent: Array | None = field(default=None, repr=False)
+    _norm: float | None = field(default=None, repr=False)
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """From the loss to the node it has come to."""
+        found: list[str] = []
+        step: Prefix | None = self
+        while step is not None and step.node:
+            found.append(step.node)
+            step = step.parent
+        return tuple(reversed(found))
+
+    @property
+    def complete(self) -> bool:
+        """It is a whole path, from a loss to the target."""
+        return self.node == self.tree.target
+
+    @property
+    def cotangent(self) -> Array:
+        """What it carries: the product of its factors, (1, *shape of the node), in the node's chart if it has one.
+
+        Of a whole path this is its term. The root of several losses has none."""
+        if self._cotangent is not None:
+            return self._cotangent
+        if self.edge is None or self.parent is None:
+            carried = np.ones(1)
+        else:
+            with np.errstate(all="ignore"):
+                carried = self.edge.jacobian.vjp(self.parent.cotangent)
+        if not self.complete:  # the children need it, and a parameter may be large
+            self._cotangent = carried
+        return carried
+
+    def children(self, heaviest_first: bool = False) -> list[Prefix]:
+        """The prefixes one step longer that have completions: in the order of PathSet, or by |share|.
+
+        Their counts and shares add up to this one's. Edges that are parallel give children of equal name, told apart
+        by `edge.key`. Worked out anew at each call."""
+        found = self.tree.open(self)
+        return sorted(found, key=lambda child: -abs(child.share)) if heaviest_first else found
+
+    @property
+    def norm(self) -> float:
+        """Frobenius norm of the sum of its completions' terms. Costs a sweep; `PrefixTree.norms` serves many by one."""
+        return self.tree.norms([self])[0]
+
+    @property
+    def term(self) -> Array:
+        """The sum of its completions' terms: shape of the target. Costs a sweep unless it is a whole path."""
+        return self.tree.term(self)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fan:
+    """The steps on from a node towards the target.
+
+    Attributes:
+        edges: in the order of PathSet.
+        counts: completions behind each edge.
+        offsets: how many come before them.
+        tangents: (edges, entries of the node): what of direction G comes to the node through each edge.
+    """
+
+    edges: tuple[Edge, ...]
+    counts: tuple[int, ...]
+    offsets: tuple[int, ...]
+    tangents: Array
+
+
+class PrefixTree:
+    """All paths from some losses to a target at one level of detail as a tree that is opened lazily.
+
+    Attributes:
+        root: the empty prefix; where there is one loss, that loss.
+        gradient: G, the sum over all paths.
+        total_norm: ‖G‖.
+    """
+
+    def __init__(self, graph: Graph, losses: Sequence[str], target: str, pulse: Pulse = _quiet) -> None:
+        """One reverse and one forward sweep.
+
+        Raises UnrollvizError where the tangents would take more than MEMORY_LIMIT bytes."""
+        self.graph, self.losses, self.target = graph, tuple(losses), target
+        with many_objects():
+            self._order = Order(graph, self.losses, target)
+            self._way = Way.to(graph, [target])
+            self._check_memory()
+            self.gradient = gradient(self._way, self.losses, target)
+            self.total_norm = frobenius(self.gradient)
+            self._tangents = self._pushed(pulse)
+        self._fans: dict[str, _Fan] = {}
+        whole = 1.0 if self.total_norm > 0 else math.nan
+        alone = self.losses[0] if len(self.losses) == 1 else ""
+        self.root = Prefix(self, None, alone, None, 0, self._order.count, whole, _norm=self.total_norm)
+
+    def __repr__(self) -> str:
+        return f"<PrefixTree to {self.target}: {self.root.count} paths>"
+
+    def find(self, nodes: Sequence[str]) -> Prefix:
+        """The prefix through exactly these nodes, from a loss on; the first one where edges are parallel.
+
+        Raises UnknownName, with the nearest valid node, where no path begins like this."""
+        here = self.root
+        if here.node and nodes and nodes[0] != here.node:
+            raise UnknownName("start of a path", nodes[0], self.losses)
+        for name in nodes[1:] if here.node else nodes:
+            children = here.children()
+            step = next((child for child in children if child.node == name), None)
+            if step is None:
+                kind = f"step of a path from {here.node}" if here.node else "start of a path"
+                raise UnknownName(kind, name, dict.fromkeys(child.node for child in children))
+            here = step
+        return here
+
+    def open(self, prefix: Prefix) -> list[Prefix]:
+        """The children of `prefix` in the order of PathSet."""
+        if prefix.complete or prefix.count == 0:
+            return []
+        if not prefix.node:
+            return self._losses_of(prefix)
+        fan = self._fans.get(prefix.node) or self._fan(prefix.node)
+        with np.errstate(all="ignore"):
+            shares = (fan.tangents @ prefix.cotangent.ravel() / np.float64(self.total_norm)).tolist()
+        steps = zip(fan.edges, fan.offsets, fan.counts, shares, strict=True)
+        return [
+            Prefix(self, prefix, edge.tail, edge, prefix.rank + before, count, share)
+            for edge, before, count, share in steps
+        ]
+
+    def _losses_of(self, root: Prefix) -> list[Prefix]:
+        return [
+            Prefix(self, root, name, None, before, count, self._share_of(name))
+            for name, before in zip(self.losses, self._order.starts, strict=False)
+            if (count := self._order.ways.get(name, 0))
+        ]
+
+    def _share_of(self, loss: str) -> float:
+        return float(self._tangents[loss][0]) / self.total_norm if self.total_norm > 0 else math.nan
+
+    def _fan(self, head: str) -> _Fan:
+        offsets = self._order.offsets(head)
+        edges = [Edge(head, *step, self.graph.edges[step[0], head, step[1]]["jacobian"]) for step in offsets]
+        edges = [leave_chart(self.graph, edge) if edge.tail == self.target else edge for edge in edges]
+        with np.errstate(all="ignore"):
+            tangents = np.stack([edge.jacobian.jvp(self._tangents[edge.tail]).ravel() for edge in edges])
+        counts = tuple(self._order.ways[edge.tail] for edge in edges)
+        self._fans[head] = _Fan(tuple(edges), counts, tuple(offsets.values()), tangents)
+        return self._fans[head]
+
+    def _pushed(self, pulse: Pulse) -> dict[str, Array]:
+        """The tangent at every node that the losses can depend on, (1, *shape), in direction G / ‖G‖; at the target
+        itself in the textbook's coordinates."""
+        direction = self.gradient / self.total_norm if self.total_norm > 0 else self.gradient
+        ahead = {name for name in self.losses if name in self._order.ways}
+        found: dict[str, Array] = {}
+        with arithmetic():
+            for name, tangents in push_forward(self.graph, self.target, direction[None]):
+                found[name] = tangents
+                ahead.discard(name)
+                pulse()
+                if not ahead:
+                    break
+        return found
+
+    def _check_memory(self) -> None:
+        nodes = self.graph.nodes
+        needed = 8 * sum(nodes[head]["value"].size * (1 + len(edges)) for head, edges in self._way.heads)
+        if needed > MEMORY_LIMIT:
+            raise UnrollvizError(
+                f"the tangents of a tree of paths to {self.target} may take {needed / 2**30:,.1f} GiB, the limit is "
+                f"{MEMORY_LIMIT / 2**30:.0f} GiB; take fewer steps or instances, or a coarser level of detail"
+            )
+
+    def norms(self, prefixes: Sequence[Prefix], pulse: Pulse = _quiet) -> list[float]:
+        """The norm of each prefix: one sweep for all whose norm is not known yet, more where memory asks for it."""
+        unknown = [prefix for prefix in dict.fromkeys(prefixes) if prefix._norm is None]
+        with arithmetic():
+            for prefix in unknown:
+                if prefix.complete and prefix.edge is not None and prefix.parent is not None:
+                    prefix._norm = float(prefix.edge.jacobian.row_norms(prefix.parent.cotangent)[0])
+            partial = [prefix for prefix in unknown if prefix._norm is None]
+            for start in range(0, len(partial), self._at_once):
+                block = partial[start : start + self._at_once]
+                found = row_norms(self._sums(block, pulse).reshape(len(block), -1)).tolist()
+                for prefix, norm in zip(block, found, strict=True):
+                    prefix._norm = norm
+        return [math.nan if prefix._norm is None else prefix._norm for prefix in prefixes]
+
+    def term(self, prefix: Prefix, pulse: Pulse = _quiet) -> Array:
+        """The sum of the terms of the completions of `prefix`: shape of the target."""
+        if prefix is self.root:
+            return self.gradient
+        if prefix.complete:
+            return np.asarray(prefix.cotangent[0])
+        with arithmetic():
+            return np.asarray(self._sums([prefix], pulse)[0])
+
+    @property
+    def _at_once(self) -> int:
+        """How many prefixes a sweep may carry: a cotangent at a few nodes and a sum of terms each."""
+        widest = max(value.size for _, value in self.graph.nodes(data="value"))
+        return int(max(1, MEMORY_LIMIT // (8 * 8 * widest)))
+
+    def _sums(self, prefixes: Sequence[Prefix], pulse: Pulse) -> Array:
+        """(prefixes, *shape of the target): what arrives at the target, each prefix a row of its own."""
+        rows: dict[str, list[int]] = {}
+        for row, prefix in enumerate(prefixes):
+            rows.setdefault(prefix.node, []).append(row)
+        seeds = {
+            node: Stack(np.array(here)[:, None], np.concatenate([prefixes[row].cotangent for row in here]))
+            for node, here in rows.items()
+        }
+        total = TermSum(len(prefixes), self.gradient.shape)
+        for arrival in sweep_from(self._way, seeds, [self.target]):
+            total.add(arrival.labels[:, 0], arrival.cotangents, arrival.edge.jacobian)
+            pulse()
+        return total.result()
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A line of a tree that shows only its heaviest branches: one of them, or several light ones together.
+
+    Attributes:
+        depth: levels below where the tree begins.
+        last: no other branch of the same parent comes after it.
+        chain: a prefix and its only descendants, as far as there is no choice: all stand for the same paths.
+            Empty where several branches are summed.
+        branches: how many branches are summed in this line; 1 where it is one.
+        count: exact number of paths.
+        share: signed; NaN where G = 0.
+        opened: the branches below it come next.
+    """
+
+    depth: int
+    last: bool
+    chain: tuple[Prefix, ...]
+    branches: int
+    count: int
+    share: float
+    opened: bool = False
+
+
+def heaviest_branches(
+    start: Prefix, depth: int = 6, min_share: float = 0.01, limit: int | None = None
+) -> Iterator[Branch]:
+    """The tree below `start` in the order in which it is read, each branch before those below it, heavy ones first.
+
+    Branches whose |share| is below `min_share` are not opened, and summed in one line where they are several, together
+    with those beyond the `limit` heaviest of the same parent: so the branches of a parent always add up to it. A branch
+    that has none but light ones below it stays closed, unless it is `start`. Where G = 0 no share reaches a
+    `min_share` but 0."""
+    waiting = [Branch(0, True, (start,), 1, start.count, start.share)]
+    while waiting:
+        branch = waiting.pop()
+        if not branch.chain:
+            yield branch
+            continue
+        chain, below = _without_choice(branch.chain[0])
+        worth = _is_heavy(branch.share, min_share) and any(_is_heavy(child.share, min_share) for child in below)
+        opened = bool(below) and branch.depth < depth and (worth or branch.depth == 0)
+        yield replace(branch, chain=chain, opened=opened)
+        if opened:
+            waiting += reversed(_level(below, branch.depth + 1, min_share, limit))
+
+
+def _without_choice(prefix: Prefix) -> tuple[tuple[Prefix, ...], list[Prefix]]:
+    """The chain that begins with `prefix`, and the children at its end: none or several."""
+    chain = [prefix]
+    below = prefix.children(heaviest_first=True)
+    while len(below) == 1:
+        chain += below
+        below = chain[-1].children(heaviest_first=True)
+    return tuple(chain), below
+
+
+def _is_heavy(share: float, min_share: float) -> bool:
+    return min_share <= 0 or abs(share) >= min_share
+
+
+def _level(children: Sequence[Prefix], depth: int, min_share: float, limit: int | None) -> list[Branch]:
+    """The branches of one parent, given heaviest first: those to be shown, and the sum of the others. A single other is
+    shown itself."""
+    heavy = sum(_is_heavy(child.share, min_share) for child in children)
+    shown = heavy if limit is None else min(heavy, limit)
+    others = children[shown:]
+    if len(others) == 1:
+        shown, others = len(children), []
+    found = [Branch(depth, False, (child,), 1, child.count, child.share) for child in children[:shown]]
+    if others:
+        count, share = sum(child.count for child in others), math.fsum(child.share for child in others)
+        found.append(Branch(depth, False, (), len(others), count, share))
+    return [*found[:-1], replace(found[-1], last=True)]
