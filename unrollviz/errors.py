@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class UnrollvizError(Exception):
@@ -20,6 +21,7 @@ class NonFinite(UnrollvizError):
     Attributes:
         node: name of the first node, in the order of computation, that holds such a value.
         time: its time step, or None for a parameter.
+        partial: where the forward pass ended here, the `Unrolled` of all that was computed before; else None.
     """
 
     def __init__(self, what: str, node: str, time: int | None, advice: str) -> None:
@@ -27,6 +29,7 @@ class NonFinite(UnrollvizError):
         super().__init__(f"{what} at node {node}{where} is not finite; {advice}")
         self.node = node
         self.time = time
+        self.partial: Any = None
 
 
 class UnknownName(UnrollvizError):

@@ -151,11 +151,20 @@ def unroll(
 def unroll_batch(network: Network, batch: Batch, vocabulary: Sequence[str] | None = None) -> Unrolled:
     """Run the network over a batch that has been checked: the same one with other weights, for instance.
 
-    Raises NonFinite, naming the first node, where a value overflows."""
+    Raises NonFinite, naming the first node, where a value overflows; its `partial` is what was computed before."""
     with arithmetic(), many_objects():
-        graph = _Trace(network, batch).graph
+        trace = _Trace(network, batch)
+        try:
+            trace.run()
+        except NonFinite as error:
+            error.partial = _unrolled(network, batch, trace.graph)
+            raise
     if vocabulary is not None:
-        _name_symbols(graph, batch, vocabulary)
+        _name_symbols(trace.graph, batch, vocabulary)
+    return _unrolled(network, batch, trace.graph)
+
+
+def _unrolled(network: Network, batch: Batch, graph: Graph) -> Unrolled:
     values = (graph.nodes[f"L{t}"]["value"] if f"L{t}" in graph else 0.0 for t in range(1, len(batch.inputs) + 1))
     return Unrolled(network, batch, graph, np.array(list(values)))
 
@@ -189,7 +198,10 @@ class _Trace:
         self.given: dict[str, Node] = {}
         self.states = {y: self._initial_states(y, 1 if y.direction == 1 else self.steps) for y in network.stack}
         self.outputs: dict[tuple[Layer, int], Node] = {}
-        (self._run_by_layer if network.bidirectional else self._run_by_time)()
+
+    def run(self) -> None:
+        """Compute every step; NonFinite leaves what was computed before in `graph`."""
+        (self._run_by_layer if self.network.bidirectional else self._run_by_time)()
 
     def _at(self, time: int | None, layer: Layer | None = None) -> None:
         self.tracer.time = time

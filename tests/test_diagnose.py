@@ -1,0 +1,621 @@
+"""Diagnosis: every rule fires on a network built to trigger it and is silent on one that is not; figures by hand."""
+
+import dataclasses
+import json
+import math
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import unrollviz as uz
+from unrollviz import spectra, symptoms
+from unrollviz.api import ask
+from unrollviz.cells import CELLS
+from unrollviz.diagnose import HEALTHY
+from unrollviz.errors import NonFinite
+from unrollviz.report.diagnose import WIDTH, diagnose_json, diagnose_text, spark
+from unrollviz.rules import RULES, SEVERITIES
+
+
+def network(cell="elman", d=3, activation="tanh", seed=0, scheme="orthogonal", **options) -> uz.Network:
+    return uz.Network.init(cell, 3, d, 3, activation, seed, scheme, **options)
+
+
+def unrolled(net: uz.Network, steps=12, instances=1, seed=1, inputs=1.0, **options) -> uz.Run:
+    rng = np.random.default_rng(seed)
+    xs = inputs * rng.normal(size=(steps, instances, net.inputs))
+    initial = {name: rng.normal(size=net.hidden) / 2 for name in net.initial_states if name not in net.params}
+    return uz.unroll(net, xs, rng.integers(0, net.outputs, (steps, instances)), **{"initial": initial, **options})
+
+
+def scalar(w: float, steps: int, activation="identity", **params) -> uz.Run:
+    """s_t = w s_{t-1} from s_0 = 1, read out as it is."""
+    one, none = np.ones((1, 1)), np.zeros(1)
+    given = {"U": 0 * one, "W": w * one, "b": none, "V": one, "c": none, **params}
+    net = uz.Network("elman", given, activation)
+    return uz.unroll(net, np.ones((steps, 1)), np.ones((steps, 1)), loss="squared_error", initial=np.ones(1))
+
+
+def fired(run: uz.Run, *arguments, **options) -> set[str]:
+    return {finding.rule.name for finding in run.diagnose(*arguments, **options).findings}
+
+
+def biased(cell: str, **biases: float) -> uz.Network:
+    net = network(cell, scheme="uniform")
+    return net.replace(**{name: np.full(3, value) for name, value in biases.items()})
+
+
+def scaled(factor: float, activation="tanh", **options) -> uz.Network:
+    net = network(activation=activation, **options)
+    return net.replace(W=factor * net.params["W"])
+
+
+def dead_relu() -> uz.Network:
+    net = network(activation="relu")
+    return net.replace(b=np.array([-100.0, 0.5, 0.5]))
+
+
+def one_extreme_step(size: float) -> uz.Run:
+    """tanh is flat at the one step whose input is large."""
+    xs = np.full((12, 1, 3), 0.1)
+    xs[6] = size
+    return uz.unroll(network(scheme="identity"), xs, np.zeros((12, 1), dtype=int))
+
+
+def cancelling(opposed: bool) -> uz.Run:
+    """Two classes whose gradients pull in opposite directions, or in the same, at equal states."""
+    net = uz.Network(
+        "elman",
+        {"U": np.zeros((1, 1)), "W": np.ones((1, 1)), "b": np.zeros(1), "V": np.ones((1, 1)), "c": np.zeros(1)},
+        "identity",
+    )
+    targets = np.array([[3.0], [-1.001 if opposed else 3.0]])
+    weights = np.array([1.0, 0.5 if opposed else 1.0])
+    return uz.unroll(net, np.zeros((2, 1)), targets, loss="squared_error", initial=np.ones(1), weights=weights)
+
+
+def overflowing() -> uz.Run:
+    """The gradient overflows, the states do not: they are all 0."""
+    net = scaled(30.0, "identity")
+    return uz.unroll(net.replace(U=np.zeros((3, 3))), np.zeros((300, 3)), np.zeros(300, dtype=int))
+
+
+def unbalanced(factor: float) -> uz.Run:
+    net = network(scheme="uniform")
+    return unrolled(net.replace(U=factor * net.params["U"]), inputs=1 / factor)
+
+
+TRIGGERS = {
+    "not finite": (overflowing, lambda: unrolled(network())),
+    "exploding product": (lambda: scalar(1.2, 50), lambda: scalar(1.1, 50)),
+    "exploding gradient": (lambda: scalar(1.2, 50), lambda: scalar(0.9, 50)),
+    "vanishing product": (lambda: scalar(0.8, 50), lambda: scalar(0.9, 50)),
+    "short reach": (lambda: scalar(0.1, 30), lambda: scalar(0.97, 30)),
+    "expanding": (lambda: scalar(1.1, 20), lambda: scalar(1.0, 20)),
+    "contracting": (lambda: scalar(0.9, 20), lambda: scalar(1.0, 20)),
+    "extreme step": (lambda: one_extreme_step(30.0), lambda: one_extreme_step(0.1)),
+    "must vanish": (lambda: unrolled(scaled(0.9)), lambda: unrolled(network())),
+    "may explode": (lambda: unrolled(scaled(1.1)), lambda: unrolled(network())),
+    "saturated units": (lambda: unrolled(network(), inputs=50.0), lambda: unrolled(network(), inputs=0.3)),
+    "dead units": (lambda: unrolled(dead_relu()), lambda: unrolled(network(activation="relu"))),
+    "constant units": (
+        lambda: unrolled(network().replace(b=np.array([40.0, 0.0, 0.0]))),
+        lambda: unrolled(network()),
+    ),
+    "highway closed": (lambda: unrolled(biased("lstm", b_f=-5.0)), lambda: unrolled(biased("lstm", b_f=1.0))),
+    "highway open": (lambda: unrolled(biased("lstm", b_f=5.0)), lambda: unrolled(biased("lstm", b_f=0.0))),
+    "highway unused": (lambda: unrolled(biased("gru", b_z=-9.0)), lambda: unrolled(biased("gru", b_z=2.0))),
+    "cancellation": (lambda: cancelling(True), lambda: cancelling(False)),
+    "truncation bias": (lambda: unrolled(scaled(1.5, "identity")), lambda: unrolled(scaled(0.1, "identity"))),
+    "no gradient": (lambda: unrolled(network(), inputs=0.0), lambda: unrolled(network())),
+    "imbalance": (lambda: unbalanced(1e-5), lambda: unbalanced(1.0)),
+}
+"""Rule -> a run on which it fires, and one as like it as possible on which it is silent."""
+
+
+def test_every_rule_has_a_trigger_and_a_counterpart():
+    assert set(TRIGGERS) == {rule.name for rule in RULES}
+
+
+@pytest.mark.parametrize("rule", [rule.name for rule in RULES])
+def test_a_rule_fires_where_it_should(rule):
+    options = {"truncate": 1} if rule == "truncation bias" else {}
+    assert rule in fired(TRIGGERS[rule][0](), **options)
+
+
+@pytest.mark.parametrize("rule", [rule.name for rule in RULES])
+def test_a_rule_is_silent_where_it_should_be(rule):
+    options = {"truncate": 1} if rule == "truncation bias" else {}
+    assert rule not in fired(TRIGGERS[rule][1](), **options)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_every_rule_says_what_it_measures_its_threshold_source_and_advice(rule):
+    assert rule.severity in SEVERITIES
+    assert all((rule.measures, rule.source, rule.advice))
+    assert rule.condition != dataclasses.replace(rule, threshold=rule.threshold / 3 + 7).condition  # it is in there
+    assert "{" not in rule.condition.replace("{j-1}", "")
+
+
+@pytest.mark.parametrize("rule", [rule.name for rule in RULES])
+def test_every_finding_has_a_number_a_place_and_a_sentence(rule):
+    options = {"truncate": 1} if rule == "truncation bias" else {}
+    for finding in TRIGGERS[rule][0]().diagnose(**options).findings:
+        assert finding.numbers
+        assert finding.where
+        assert set(finding.where) <= {"node", "step", "layer", "gate", "parameter"}
+        assert finding.sentence.endswith(".")
+        assert "nan" not in finding.sentence
+
+
+def test_findings_are_sorted_and_a_healthy_network_is_told_so():
+    found = uz.article().diagnose()
+    assert [finding.rule for finding in found.findings if finding.severity != "note"] == [HEALTHY]
+    assert found.verdict.startswith("Healthy. 90 % of ∂L/∂W lie within lag 1, the longest is 4")
+    sick = scalar(1.2, 50).diagnose()
+    assert sick.verdict.startswith("2 problems, 1 warning, 1 note. ‖∂s₅₀/∂s₀‖ is 9.1e+03")
+    assert HEALTHY not in [finding.rule for finding in sick.findings]
+    ranks = [SEVERITIES.index(finding.severity) for finding in sick.findings]
+    assert ranks == sorted(ranks)
+    assert "exploding product" in repr(sick)
+
+
+# ----------------------------------------------------------------------------------------- reach
+
+
+def norms_by_lag(run: uz.Run, param: str, losses: list[str]) -> np.ndarray:
+    """Σ_t ‖∂L_t/∂param entered at step t - lag‖ from one flow a loss."""
+    total = np.zeros(run.steps)
+    for loss in losses:
+        flow = run.flow(param, "entry", loss)
+        total[int(loss[1:]) - flow.labels[:, 0]] += flow.norms
+    return total
+
+
+def test_reach_is_cumulative_over_the_norms_of_temporal_components_by_lag():
+    run = unrolled(network(), steps=15)
+    reach = run.diagnose().figures.reach
+    norms, shares = norms_by_lag(run, "W", run.loss_names()), run.flow("W", by="lag").shares
+    np.testing.assert_allclose(reach.norms, norms)
+    assert reach.longest == 14
+    for part in (0.5, 0.9, 0.99, 1.0):
+        steps = reach.within(part)
+        assert norms[: steps + 1].sum() >= part * norms.sum() * (1 - 1e-9)
+        assert steps == 0 or norms[:steps].sum() < part * norms.sum()
+        assert math.isclose(reach.share_within(steps), shares[: steps + 1].sum(), abs_tol=1e-12)
+    assert math.isclose(reach.cancellation, norms.sum() / np.linalg.norm(run.gradient("W")))
+    assert reach.between_losses == run.flow("W", by="loss").cancellation
+
+
+def test_reach_of_one_loss_and_another_parameter():
+    run = unrolled(network(), steps=6)
+    reach = run.diagnose("U", "L5").figures.reach
+    np.testing.assert_allclose(reach.norms, norms_by_lag(run, "U", ["L5"])[:5])
+    assert run.diagnose("V").figures.reach.longest == 0
+
+
+def test_a_layer_that_reads_backwards_reaches_ahead():
+    run = unrolled(network(bidirectional=True), steps=8)
+    reach = run.diagnose("bwd.W").figures.reach
+    assert reach.lags.min() < 0
+    assert (np.diff(np.abs(reach.lags)) >= 0).all()
+    assert math.isclose(reach.share_within(reach.longest), 1.0)
+
+
+def test_reach_takes_fewer_losses_where_all_would_take_too_long(monkeypatch):
+    monkeypatch.setattr(symptoms, "PULLED", 9 * 40 * 10)
+    run = unrolled(network(), steps=40)
+    reach = run.diagnose().figures.reach
+    assert (reach.losses, reach.every) == (10, 40)
+    assert "from 10 of 40 losses" in "\n".join(diagnose_text(run, run.diagnose(), None))
+
+
+# --------------------------------------------------------------------------------------- spectra
+
+
+@pytest.mark.parametrize(("w", "product"), [(0.9, 0.00515378), (1.1, 117.390853)])
+def test_products_of_a_scalar_recurrence_over_50_steps(w, product):
+    spectrum = scalar(w, 50).diagnose().figures.spectra[0]
+    assert math.isclose(math.exp(spectrum.log_product[0, 0]), product, rel_tol=1e-6)
+    assert spectrum.lengths[0, 0] == 50
+    assert math.isclose(spectrum.growth[0], w, rel_tol=1e-12)
+    assert math.isclose(spectrum.exponents[0, 0], math.log(w), rel_tol=1e-12)
+
+
+def step_matrices(run: uz.Run, prefix="", backwards=False) -> list[np.ndarray]:
+    """∂(states at j)/∂(states at j-1) by central differences of the cell's own forward pass, (B, D, D) a step."""
+    net, states = run.network, CELLS[run.network.cell].states
+    p = {name.removeprefix(prefix): value for name, value in net.params.items()}
+    value = run.graph.nodes
+    found = []
+    steps = range(1, run.steps + 1)
+    for step in reversed(steps) if backwards else steps:
+        before = step + 1 if backwards else step - 1
+        x = value[f"x{step}"]["value"]
+        whole = np.concatenate([value[f"{prefix}{state}{before}"]["value"] for state in states], axis=1)
+        columns = []
+        for unit in range(whole.shape[1]):
+            nudge = np.zeros_like(whole)
+            nudge[:, unit] = 1e-6
+            columns.append((cell_step(net, p, x, whole + nudge) - cell_step(net, p, x, whole - nudge)) / 2e-6)
+        found.append(np.stack(columns, axis=2))
+    return found
+
+
+def cell_step(net: uz.Network, p: dict, x: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """One step of a cell, written down once more: (B, D) -> (B, D)."""
+
+    def logistic(a):
+        return 1 / (1 + np.exp(-a))
+
+    def affine(gate, h):
+        return x @ p[f"U_{gate}"].T + h @ p[f"W_{gate}"].T + p[f"b_{gate}"]
+
+    d = net.hidden
+    if net.cell == "elman":
+        return np.tanh(x @ p["U"].T + whole @ p["W"].T + p["b"])
+    if net.cell == "gru":
+        r, z = logistic(affine("r", whole)), logistic(affine("z", whole))
+        n = np.tanh(x @ p["U_n"].T + p["b_n"] + r * (whole @ p["W_n"].T + p["b_hn"]))
+        return (1 - z) * n + z * whole
+    h, c = whole[:, :d], whole[:, d:]
+    i, f, o, g = (logistic(affine("i", h)), logistic(affine("f", h)), logistic(affine("o", h)), np.tanh(affine("g", h)))
+    c = f * c + i * g
+    return np.concatenate([o * np.tanh(c), c], axis=1)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("instances", [1, 3])
+def test_norms_of_steps_and_products_against_finite_differences(cell, instances):
+    run = unrolled(network(cell, scheme="uniform"), steps=7, instances=instances)
+    spectrum = run.diagnose().figures.spectra[0]
+    matrices = step_matrices(run)
+    np.testing.assert_allclose(spectrum.spectral, [np.linalg.norm(m, 2, (1, 2)) for m in matrices], rtol=1e-6)
+    np.testing.assert_allclose(spectrum.frobenius, [np.linalg.norm(m, axis=(1, 2)) for m in matrices], rtol=1e-6)
+    for place in range(7):
+        product = np.eye(spectrum.size)
+        for matrix in matrices[place:]:
+            product = matrix @ product
+        np.testing.assert_allclose(np.exp(spectrum.log_product[place]), np.linalg.norm(product, 2, (1, 2)), rtol=1e-5)
+        np.testing.assert_allclose(
+            np.exp(spectrum.log_product_frobenius[place]), np.linalg.norm(product, axis=(1, 2)), rtol=1e-5
+        )
+        assert (spectrum.lengths[place] == 7 - place).all()
+
+
+def test_both_directions_have_their_own_figures():
+    run = unrolled(network("lstm", bidirectional=True), steps=5)
+    forwards, backwards = run.diagnose().figures.spectra
+    expected = [np.linalg.norm(m, 2, (1, 2)) for m in step_matrices(run, "bwd.", backwards=True)]
+    np.testing.assert_allclose(backwards.spectral, expected, rtol=1e-6)
+    assert (forwards.last, backwards.last) == (5, 1)
+    assert backwards.steps.tolist() == [5, 4, 3, 2, 1]
+    assert backwards.before.tolist() == [6, 5, 4, 3, 2]
+
+
+def test_stacked_layers_have_their_own_figures():
+    run = unrolled(network("gru", layers=2), steps=4)
+    assert [spectrum.prefix for spectrum in run.diagnose().figures.spectra] == ["l1.", "l2."]
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_an_instance_that_ends_early_has_the_figures_it_has_alone(bidirectional):
+    net = network(bidirectional=bidirectional)
+    xs = np.random.default_rng(3).normal(size=(6, 2, 3))
+    targets = np.zeros((6, 2), dtype=int)
+    both = uz.unroll(net, xs, targets, lengths=[6, 4]).diagnose().figures.spectra
+    alone = uz.unroll(net, xs[:4, 1:], targets[:4, 1:]).diagnose().figures.spectra
+    for together, single in zip(both, alone, strict=True):
+        kept = ~np.isnan(together.spectral[:, 1])
+        begun = len(single.steps) - kept.sum()  # backwards, the step from its initial state is of the padded run
+        np.testing.assert_allclose(together.spectral[kept, 1], single.spectral[begun:, 0])
+        np.testing.assert_allclose(together.log_product[kept, 1], single.log_product[begun:, 0])
+
+
+def test_a_product_that_no_float_holds_keeps_its_logarithm():
+    for w in (1e-9, 1e9):
+        net = scaled(w, "identity").replace(U=np.zeros((3, 3)))
+        run = uz.unroll(net, np.zeros((60, 3)), np.zeros(60, dtype=int))
+        spectrum = spectra.spectra(run, run.level())[0]
+        assert math.isclose(spectrum.log_product[0, 0] / math.log(10), 60 * math.log10(w), rel_tol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_lyapunov_exponents_of_a_linear_network_are_its_eigenvalues_logarithms(seed):
+    net = network(d=4, activation="identity", scheme="uniform", seed=seed)
+    symmetric = net.params["W"] + net.params["W"].T
+    run = unrolled(net.replace(W=symmetric / np.linalg.norm(symmetric, 2)), steps=600)
+    exponents = spectra.spectra(run, run.level())[0].exponents[:, 0]
+    expected = np.log(np.sort(np.abs(np.linalg.eigvalsh(run.network.params["W"])))[::-1])
+    np.testing.assert_allclose(exponents, expected, atol=0.01)
+
+
+def test_a_layer_that_dies_has_an_infinitely_negative_exponent():
+    net = network(activation="relu").replace(b=np.full(3, -100.0))
+    spectrum = unrolled(net).diagnose().figures.spectra[0]
+    assert (spectrum.exponents == -np.inf).all()
+    assert (spectrum.spectral == 0).all()
+    assert spectrum.growth[0] == 0
+
+
+def test_past_the_budget_fewer_steps_and_directions_and_it_says_so(monkeypatch):
+    run = unrolled(network(d=16, scheme="orthogonal", activation="identity"), steps=40)
+    exact = run.diagnose().figures.spectra[0]
+    monkeypatch.setattr(spectra, "BUDGET", 2e5)
+    found = run.diagnose()
+    rough = found.figures.spectra[0]
+    assert exact.exact
+    assert not rough.exact
+    assert rough.steps[0] == 1
+    assert rough.steps[-1] == 40
+    assert rough.directions == 9
+    at = [exact.steps.tolist().index(step) for step in rough.steps]
+    np.testing.assert_allclose(rough.spectral, exact.spectral[at])
+    np.testing.assert_allclose(rough.log_product_frobenius, exact.log_product_frobenius[at])  # W is orthogonal
+    assert "random directions" in "\n".join(diagnose_text(run, found, None))
+
+
+def test_a_learned_initial_state_is_no_step():
+    run = unrolled(network(learn_initial=True), steps=4)
+    assert run.diagnose().figures.spectra[0].steps.tolist() == [2, 3, 4]
+
+
+def test_a_single_step_without_a_state_before_it():
+    run = unrolled(network(learn_initial=True), steps=1)
+    found = run.diagnose()
+    assert found.figures.spectra == ()
+    assert diagnose_text(run, found, None)
+
+
+# -------------------------------------------------------------------- sufficient conditions, units
+
+
+@pytest.mark.parametrize(("activation", "slope"), [("tanh", 1), ("sigmoid", 0.25), ("relu", 1), ("identity", 1)])
+def test_the_sufficient_condition_uses_singular_values_and_the_activations_own_slope(activation, slope):
+    shear = np.array([[0.5, 10.0, 0.0], [0.0, 0.5, 0.0], [0.0, 0.0, 0.5]])  # every eigenvalue is 0.5
+    run = unrolled(network(activation=activation).replace(W=shear), steps=4)
+    (sigma, gamma) = run.diagnose().figures.gains[""]
+    assert gamma == slope
+    assert math.isclose(sigma, np.linalg.svd(shear)[1][0])
+    assert "must vanish" not in fired(run)
+    assert "must vanish" in fired(unrolled(scaled(0.99 / slope, activation), steps=4))
+    assert "must vanish" not in fired(unrolled(scaled(1.01 / slope, activation), steps=4))
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_gated_cells_have_no_sufficient_condition(cell):
+    assert unrolled(network(cell)).diagnose().figures.gains == {}
+
+
+def test_saturation_names_the_worst_step_and_the_gate():
+    xs = np.full((6, 1, 3), 0.01)
+    xs[3] = 100.0
+    run = uz.unroll(biased("lstm", b_i=9.0), xs, np.zeros((6, 1), dtype=int))
+    found = [finding for finding in run.diagnose().findings if finding.rule.name == "saturated units"]
+    assert [finding.where["gate"] for finding in found] == ["i"]
+    assert found[0].numbers == {"part": 1.0, "worst": 1.0, "always": 3.0}
+    kinds = {kind.kind: kind for kind in run.diagnose().figures.units}
+    assert kinds["g"].flat.argmax() == 3
+    assert kinds["i"].open[[0, 1, 2]].tolist() == [1.0] * 3
+    assert kinds["i"].closed.tolist()[:3] == [0.0] * 3
+    assert set(kinds) == {"i", "f", "g", "o", "tanh(c)", "c", "h"}
+
+
+def test_an_open_highway_is_no_saturation():
+    assert "saturated units" not in fired(unrolled(biased("lstm", b_f=9.0)))
+    assert "highway open" in fired(unrolled(biased("gru", b_z=9.0)))
+
+
+def test_padding_is_not_counted():
+    xs = np.zeros((5, 2, 3))
+    xs[3:, 1] = 100.0
+    units = uz.unroll(network(), xs, np.zeros((5, 2), dtype=int), lengths=[5, 3]).diagnose().figures.units[0]
+    assert units.flat.tolist() == [0.0] * 5
+    assert (units.spread == 0).all()
+
+
+def test_kinds_of_stacked_layers_do_not_mix_with_their_steps():
+    kinds = {kind.kind for kind in unrolled(network("lstm", layers=2), steps=3).diagnose().figures.units}
+    assert kinds == {f"l{layer}.{kind}" for layer in (1, 2) for kind in "ifgoch"} | {"tanh(l1.c)", "tanh(l2.c)"}
+
+
+# ------------------------------------------------------------------------------------------ routes
+
+
+@pytest.mark.parametrize(("cell", "kinds"), [("elman", {"W"}), ("lstm", {"W_i", "W_f", "W_g", "W_o", "f ⊙ c"})])
+def test_crossings_of_all_kinds_add_up_to_the_mean_lag(cell, kinds):
+    run = unrolled(network(cell), steps=6)
+    figures = run.diagnose().figures
+    flow = run.flow(run.recurrent_weight, by="lag")
+    assert {route.kind for route in figures.routes} == kinds
+    mean_lag = float(flow.shares @ flow.labels[:, 0])
+    assert math.isclose(sum(route.crossings for route in figures.routes), mean_lag, abs_tol=1e-12)
+
+
+def test_with_a_shut_gate_nothing_goes_through_it():
+    shut = network("lstm").replace(b_f=np.full(3, -700.0))
+    routes = {route.kind: route for route in unrolled(shut, steps=5).diagnose("W_g").figures.routes}
+    assert routes["f ⊙ c"].highway
+    assert abs(routes["f ⊙ c"].crossings) < 1e-300
+    assert routes["W_g"].crossings != 0
+
+
+def test_crossings_where_instances_begin_at_different_steps():
+    xs = np.random.default_rng(3).normal(size=(5, 2, 3))
+    run = uz.unroll(network("gru", bidirectional=True), xs, np.zeros((5, 2), dtype=int), lengths=[5, 3])
+    routes = run.diagnose("bwd.W_n").figures.routes
+    flow = run.flow("bwd.W_n", by="lag")
+    assert math.isclose(
+        sum(route.crossings for route in routes), -float(flow.shares @ flow.labels[:, 0]), abs_tol=1e-12
+    )
+
+
+# ------------------------------------------------------------------------ truncation, balance, failure
+
+
+def test_truncation_is_that_of_the_flow_and_is_judged_where_asked():
+    run = unrolled(scaled(1.3, "identity"), steps=10)
+    (cut,) = run.diagnose(truncate=2).figures.truncations
+    true = run.truncation("W", 2)
+    assert (cut.steps, cut.cosine, cut.norm_ratio) == (2, true.cosine, true.norm_ratio)
+    assert len(run.diagnose().figures.truncations) == len(
+        {run.diagnose().figures.reach.within(p) for p in (0.5, 0.9, 0.99)}
+    )
+    assert "truncation bias" not in fired(run, truncate=9)
+
+
+def test_norms_of_parameters_and_gradients():
+    run = unrolled(network("gru"), steps=4)
+    for weight in run.diagnose().figures.weights:
+        assert math.isclose(weight.norm, np.linalg.norm(run.network.params[weight.param]))
+        assert math.isclose(weight.gradient, np.linalg.norm(run.gradient(weight.param)))
+
+
+def broken(steps=400, activation="relu") -> NonFinite:
+    net = network(activation=activation)
+    net = net.replace(W=30 * np.abs(net.params["W"]))
+    with pytest.raises(NonFinite) as caught:
+        unrolled(net, steps)
+    return caught.value
+
+
+def test_a_forward_pass_that_overflows_is_diagnosed_up_to_there():
+    error = broken()
+    run = ask(error.partial)
+    found = run.diagnose(broken=error)
+    first = found.findings[0]
+    assert first.rule.name == "not finite"
+    assert first.where == {"node": error.node, "step": error.time}
+    norms = {
+        step: np.linalg.norm(run.graph.nodes[f"s{step}"]["value"] / 1e300) for step in range(error.time - 6, error.time)
+    }
+    growth = (norms[error.time - 1] / norms[error.time - 6]) ** 0.2
+    assert math.isclose(first.numbers["growth"], growth, rel_tol=1e-9)
+    assert math.isclose(first.numbers["last_norm"] / 1e300, norms[error.time - 1], rel_tol=1e-9)
+    assert found.figures.spectra[0].last == error.time - 1
+    assert "exploding product" in {finding.rule.name for finding in found.findings}
+    assert found.figures.reach is None
+    assert diagnose_text(run, found, None)
+
+
+def test_a_gradient_that_overflows_names_the_last_finite_cotangent():
+    run = overflowing()
+    with pytest.raises(NonFinite) as caught:
+        run.gradient("W")
+    first = run.diagnose().findings[0]
+    assert first.where == {"node": caught.value.node, "step": caught.value.time}
+    assert math.isclose(first.numbers["growth"], 30.0, rel_tol=1e-6)
+    assert 1e300 < first.numbers["last_norm"] < math.inf
+
+
+def test_a_broken_layer_reading_backwards_counts_its_steps_backwards():
+    net = network(activation="relu", bidirectional=True)
+    net = net.replace(**{"bwd.W": 30 * np.abs(net.params["bwd.W"])})
+    with pytest.raises(NonFinite) as caught:
+        unrolled(net, 400)
+    found = ask(caught.value.partial).diagnose(broken=caught.value)
+    assert found.figures.failure.steps[0] == 400
+    assert found.figures.failure.steps[-1] == caught.value.time + 1
+    assert found.findings[0].numbers["growth"] > 5
+
+
+# ------------------------------------------------------------------------------------ what is said
+
+
+@pytest.mark.parametrize("make", [pair[0] for pair in TRIGGERS.values()])
+def test_text_fits_the_line_and_json_is_json(make):
+    run = make()
+    found = run.diagnose()
+    assert all(len(line) <= WIDTH + 4 for line in diagnose_text(run, found, None))
+    answer = json.loads(json.dumps(diagnose_json(found), allow_nan=False))
+    assert set(answer) == {"verdict", "findings", "figures"}
+    assert len(answer["findings"]) == len(found.findings)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("options", [{}, {"layers": 2}, {"bidirectional": True, "learn_initial": True}])
+def test_text_of_every_kind_of_network(cell, options):
+    run = unrolled(network(cell, **options), steps=11, instances=2)
+    lines = diagnose_text(run, run.diagnose(), None)
+    assert all(len(line) <= WIDTH + 4 for line in lines)
+    assert any("mean over the instances" in line or line.startswith("largest") for line in lines)
+
+
+def test_json_has_every_figure_in_full():
+    run = unrolled(network("lstm"), steps=5)
+    found = run.diagnose()
+    figures = diagnose_json(found)["figures"]
+    assert figures["spectra"][0]["spectral"] == found.figures.spectra[0].spectral.tolist()
+    assert figures["reach"]["norms"] == found.figures.reach.norms.tolist()
+    assert figures["reach_within"] == {str(part): found.figures.reach.within(part) for part in (0.5, 0.9, 0.99)}
+    assert figures["failure"] is None
+    assert np.isnan(found.figures.units[-1].flat).any() or figures["units"]
+
+
+def test_a_spark_line_shows_zero_as_a_dot_and_the_largest_of_neighbours():
+    assert spark(np.array([0.0, 0.5, 1.0]), 10) == ".▅█"
+    assert spark(np.array([0.0, 1.0, 0.5, 0.5]), 2, 1.0) == "█▅"
+
+
+def command(*arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "unrollviz", "diagnose", *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_the_command_prints_verdict_findings_and_figures():
+    text = command("--cell", "lstm", "--steps", "30")
+    assert text.startswith("Diagnosis of ∂L/∂W_f: lstm, T = 30, d = 8\n")
+    for title in ("Findings", "How far back", "What a step does", "Units", "Routes", "Truncation", "Parameters"):
+        assert f"── {title}" in text
+    assert "■" in text or "▲" in text or "●" in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_the_command_answers_in_json_what_the_python_call_says():
+    answer = json.loads(command("--loss", "L4", "--param", "U", "--truncate", "1", "--json"))
+    found = uz.article().diagnose("U", "L4", 1)
+    assert answer["verdict"] == found.verdict
+    assert answer["figures"]["reach"]["norms"] == found.figures.reach.norms.tolist()
+    assert [cut["steps"] for cut in answer["figures"]["truncations"]] == [1]
+
+
+def test_the_command_diagnoses_a_network_whose_forward_pass_overflows(tmp_path):
+    net = network(activation="relu")
+    net.replace(W=30 * np.abs(net.params["W"])).save(tmp_path / "huge.npz")
+    arguments = (str(tmp_path / "huge.npz"), "--activation", "relu", "--steps", "400")
+    text = command(*arguments)
+    assert "is not finite" in text.splitlines()[1] + text.splitlines()[2]
+    answer = json.loads(command(*arguments, "--loss", "L390", "--json"))
+    assert answer["findings"][0]["rule"] == "not finite"
+    assert answer["figures"]["reach"] is None
+    assert answer["figures"]["failure"]["where"] == "value"
+
+
+def test_the_command_lists_every_rule_and_teaches_with_examples():
+    listed = command("--rules")
+    shown = command("--help")
+    for rule in RULES:
+        assert rule.name in listed
+    assert "unrollviz diagnose --cell lstm --steps 100" in shown
+
+
+def test_the_command_in_ascii():
+    done = subprocess.run(
+        [sys.executable, "-m", "unrollviz", "diagnose", "--cell", "gru", "--steps", "20"],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        check=True,
+    )
+    assert b"?" not in done.stdout

@@ -1,0 +1,60 @@
+"""unrollviz diagnose: what is wrong with a gradient, and what to do about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from unrollviz.cli.model import build
+from unrollviz.cli.options import json_option, loss_option, model_options, param_option
+from unrollviz.cli.terminal import say, say_json
+from unrollviz.errors import NonFinite
+
+
+@click.command(short_help="Findings to act on: vanishing, exploding, saturated, cut off.")
+@loss_option
+@param_option
+@click.option(
+    "--truncate",
+    type=click.IntRange(min=0),
+    metavar="STEPS",
+    help="Judge backpropagation truncated after so many steps.  [default: where 90 % are reached]",
+)
+@click.option("--rules", is_flag=True, help="List the rules, their thresholds and sources, and do nothing else.")
+@model_options
+@json_option
+def diagnose(
+    loss: str | None, param: str | None, truncate: int | None, rules: bool, as_json: bool, **model: Any
+) -> None:
+    """Findings on a gradient, the worst first: each with its number, the rule that fired, its source and what to do.
+
+    \b
+      unrollviz diagnose model.safetensors --data seq.npz    why does it not learn?
+      unrollviz diagnose --cell lstm --steps 100             how far back does it reach, through which gate?
+      unrollviz diagnose --steps 100 --truncate 10           what is lost if it is cut after 10 steps?
+      unrollviz diagnose --steps 100 --loss L100 --json      one loss; every figure in full precision
+
+    How far back 50, 90 and 99 % of the gradient reach; norms of ∂s_j/∂s_{j-1} and of their products, Lyapunov
+    exponents; saturated and dead units by step; cancellation; the share of each gate; truncation; norms of the
+    parameters. A network whose forward pass overflows is diagnosed up to where it did. Exit code 0 whatever is found.
+    """
+    from unrollviz.report.diagnose import diagnose_json, diagnose_text, rules_text
+
+    if rules:
+        say(rules_text())
+        return
+    broken: NonFinite | None = None
+    try:
+        run = build(**model)
+    except NonFinite as error:
+        if error.partial is None:
+            raise
+        from unrollviz.api import ask
+
+        run, broken = ask(error.partial), error
+    found = run.diagnose(param, loss, truncate, broken=broken)
+    if as_json:
+        say_json(diagnose_json(found))
+    else:
+        say(diagnose_text(run, found, None if broken else loss))

@@ -1,0 +1,93 @@
+"""Diagnosis: what the rules find in the symptoms, the worst first, and a verdict in a line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from unrollviz.errors import NonFinite
+from unrollviz.evidence import Evidence
+from unrollviz.graph import Graph
+from unrollviz.names import derivative
+from unrollviz.rules import RULES, SEVERITIES, Finding, Rule
+from unrollviz.symptoms import Symptoms, symptoms
+from unrollviz.unrolled import Unrolled
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """What was found, and the figures that it rests on.
+
+    Attributes:
+        findings: sorted by severity; one of severity `ok` where there is neither a problem nor a warning.
+        figures: everything that was measured, as numbers and arrays.
+    """
+
+    findings: tuple[Finding, ...]
+    figures: Symptoms
+
+    @property
+    def verdict(self) -> str:
+        """How many findings of which severity, and the first of them in words."""
+        counts = Counter(finding.severity for finding in self.findings)
+        told = ["healthy"] if self.findings[0].severity == "ok" else []
+        told += [
+            f"{counts[severity]} {severity}{'s' if counts[severity] > 1 else ''}"
+            for severity in SEVERITIES
+            if severity != "ok" and counts[severity]
+        ]
+        line = ", ".join(told)
+        return f"{line[0].upper()}{line[1:]}. {self.findings[0].sentence}"
+
+    def __repr__(self) -> str:
+        lines = [f"{finding.severity:8}{finding.rule.name}: {finding.sentence}" for finding in self.findings]
+        return "\n".join([f"Diagnosis of {derivative('L', self.figures.target)}: {self.verdict}", *lines])
+
+
+def diagnose(
+    unrolled: Unrolled,
+    level: Graph,
+    target: str,
+    losses: Sequence[str],
+    truncate: int | None = None,
+    broken: NonFinite | None = None,
+) -> Diagnosis:
+    """Measure, and ask every rule. See `Diagnosis`, and `symptoms` for the arguments."""
+    return judged(symptoms(unrolled, level, target, losses, truncate, broken))
+
+
+def judged(figures: Symptoms) -> Diagnosis:
+    """What the rules find in some figures."""
+    found = [finding for rule in RULES for finding in rule.findings(figures)]
+    if all(finding.severity == "note" for finding in found):
+        found += HEALTHY.findings(figures)
+    return Diagnosis(tuple(sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))), figures)
+
+
+def _healthy(figures: Symptoms, limit: float) -> Iterator[Evidence]:
+    numbers, words = {"findings": limit}, []
+    if figures.reach is not None:
+        steps, longest = figures.reach.within(0.9), figures.reach.longest
+        numbers |= {"steps_90": float(steps), "longest": float(longest)}
+        words.append(f"90 % of {derivative('L', figures.target)} lie within lag {steps}, the longest is {longest}")
+    if figures.spectra:
+        growth = float(np.nanmean([np.nanmean(spectrum.growth) for spectrum in figures.spectra]))
+        numbers["growth"] = growth
+        words.append(f"gradients change ×{growth:.3g} a step")
+    yield numbers, {"parameter": figures.target}, f"{'; '.join(words) or 'No step leads back'}."
+
+
+HEALTHY = Rule(
+    "healthy",
+    "ok",
+    "problems and warnings",
+    0,
+    "no rule finds a problem or a warning",
+    "the rules above",
+    "nothing",
+    _healthy,
+)
+"""What is said where no other rule finds a problem or a warning."""

@@ -1,0 +1,324 @@
+"""Evidence: one function a rule, which looks through the symptoms and tells what exceeds a limit, where, in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from unrollviz.arrays import Array, Labels
+from unrollviz.names import derivative, typeset
+from unrollviz.spectra import Spectrum
+from unrollviz.symptoms import CLOSED, FLAT, KEEPS, OPEN, Symptoms, Units
+
+Where = dict[str, str | int]
+Evidence = tuple[dict[str, float], Where, str]
+"""(numbers by name, where: node, step, layer, gate or parameter, a sentence)."""
+
+
+def not_finite(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
+    failure = symptoms.failure
+    if failure is None:
+        return
+    way = "forward pass: the value" if failure.where == "value" else "backward pass: the cotangent"
+    where: Where = {"node": failure.node} | ({} if failure.time is None else {"step": failure.time})
+    said = (
+        f"The {way} at {typeset(failure.node)}{'' if failure.time is None else f', step {failure.time},'} is not finite"
+    )
+    sizes, numbers = failure.sizes[-6:], {"steps_before": float(len(failure.steps))}
+    if len(sizes):
+        numbers["last_norm"] = float(sizes[-1])
+        what = "state" if failure.where == "value" else "cotangent"
+        said += f"; the last {what} before it, at step {failure.steps[-1]}, has norm {sizes[-1]:.3g}"
+    if len(sizes) > 1 and sizes[0] > 0:
+        numbers["growth"] = float(math.exp((math.log(sizes[-1]) - math.log(sizes[0])) / (len(sizes) - 1)))
+        said += f" (×{numbers['growth']:.3g} a step over the last {len(sizes) - 1})"
+    yield numbers, where, f"{said}."
+
+
+def exploding_product(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
+    for spectrum in symptoms.spectra:
+        logs = np.nanmax(spectrum.log_product, axis=1)
+        place = int(logs.argmax())
+        if logs[place] > math.log(limit):
+            steps, before = int(spectrum.lengths[place].max()), int(spectrum.before[place])
+            numbers = {"log10_norm": float(logs[place]) / math.log(10), "steps": float(steps)}
+            said = (
+                f"‖{jacobian_name(spectrum, spectrum.last, before)}‖ is {power_of_ten(logs[place])}: by so much a "
+                f"gradient can grow over {steps} steps back{among(spectrum, 'the worst instance')}."
+            )
+            yield numbers, located(spectrum, before), said
+
+
+def exploding_gradient(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
+    found = [weight for weight in symptoms.weights if not weight.gradient <= limit * max(1.0, weight.norm)]
+    if found:
+        worst = max(found, key=lambda weight: weight.gradient)
+        said = (
+            f"‖{derivative('L', worst.param)}‖ is {worst.gradient:.3g}, while ‖{typeset(worst.param)}‖ is "
+            f"{worst.norm:.3g} itself{also([weight.param for weight in found if weight is not worst])}."
+        )
+        yield {"gradient": worst.gradient, "weight": worst.norm}, {"parameter": worst.param}, said
+
+
+def vanishing_product(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
+    for spectrum in symptoms.spectra:
+        spans, logs = spectrum.lengths.max(axis=1), np.nanmax(spectrum.log_product, axis=1)
+        below = logs < math.log(limit)
+        if below[spans.argmax()]:
+            place = int(np.where(below, spans, spans.max() + 1).argmin())
+            steps, before, growth = int(spans[place]), int(spectrum.before[place]), float(np.nanmean(spectrum.growth))
+            numbers = {"steps": float(steps), "log10_norm": float(logs[place]) / math.log(10), "growth": growth}
+            said = (
+                f"‖{jacobian_name(spectrum, spectrum.last, before)}‖ is {power_of_ten(logs[place])}: a gradient has "
+                f"vanished after {steps} of {spans.max()} steps back (×{growth:.3g} a step over all of them)."
+            )
+            yield numbers, located(spectrum, before), said
+
+
+def short_reach(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
+    reach = symptoms.reach
+    if reach is None or reach.longest < 10:
+        return
+    steps = reach.within(0.9)
+    if steps <= limit * reach.longest:
+        numbers = {"steps_90": float(steps), "longest": float(reach.longest), "share": reach.share_within(steps)}
+        said = f"90 % of {derivative('L', symptoms.target)} lie within lag {steps}; the longest is {reach.longest}."
+        yield numbers, {"parameter": symptoms.target}, said
+
+
+def expanding(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
+    yield from _exponents(symptoms, lambda rate: rate > limit, "grow")
+
+
+def contracting(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
+    yield from _exponents(symptoms, lambda rate: rate < limit, "shrink")
+
+
+def _exponents(symptoms: Symptoms, fires: Callable[[float], bool], verb: str) -> Iterator[Evidence]:
+    for spectrum in symptoms.spectra:
+        rate = float(np.nanmean(spectrum.exponents[0]))
+        if spectrum.links >= 10 and fires(rate):
+            said = (
+                f"The largest Lyapunov exponent is λ₁ = {rate:+.3g}: small changes of the state {verb} "
+                f"×{math.exp(rate):.3g} a step{among(spectrum, 'mean over the instances')}."
+            )
+            yield {"exponent": rate, "factor": math.exp(rate)}, located(spectrum), said
+
+
+def extreme_step(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
+    for spectrum in symptoms.spectra:
+        logs = np.log(np.nanmax(spectrum.spectral, axis=1))
+        usual = float(np.median(logs))
+        place = int(np.abs(logs - usual).argmax())
+        if len(logs) >= 3 and abs(logs[place] - usual) > math.log(limit):
+            step, norm, median = int(spectrum.steps[place]), math.exp(logs[place]), math.exp(usual)
+            said = (
+                f"‖{jacobian_name(spectrum, step, int(spectrum.before[place]))}‖ is {norm:.3g}, at the median step "
+                f"{median:.3g}{among(spectrum, 'the largest of the instances')}."
+            )
+            yield {"norm": norm, "median": median}, located(spectrum, step), said
+
+
+def must_vanish(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
+    for prefix, (sigma, slope) in symptoms.gains.items():
+        bound, name = sigma * slope, f"{prefix}W"
+        if bound < limit - _ROUNDING:
+            said = (
+                f"σ_max({typeset(name)})·γ = {sigma:.3g} · {slope:g} = {bound:.3g} < 1, which suffices for the "
+                f"gradient to vanish, whatever the inputs: ‖∂s_t/∂s_k‖ ≤ {bound:.3g}^(t-k)."
+            )
+            yield {"bound": bound, "sigma_max": sigma, "gamma": slope}, {"parameter": name}, said
+
+
+def may_explode(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
+    for prefix, (sigma, slope) in symptoms.gains.items():
+        bound, name = sigma * slope, f"{prefix}W"
+        if bound > limit + _ROUNDING:
+            said = (
+                f"σ_max({typeset(name)}) = {sigma:.3g} > 1/γ = {1 / slope:g}: necessary for the gradient to explode, "
+                "not sufficient. The growth that was measured decides."
+            )
+            yield {"bound": bound, "sigma_max": sigma, "gamma": slope}, {"parameter": name}, said
+
+
+def saturated(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
+    for kind in symptoms.units:
+        part, always = float(np.mean(kind.flat)), int(kind.always_flat.sum())
+        if part > limit and not keeps_state(symptoms, kind):
+            worst = int(kind.flat.argmax())
+            said = (
+                f"{percent(part)} of the units of {typeset(kind.kind)} are saturated (slope below {FLAT}), most "
+                f"at step {kind.steps[worst]}: {percent(kind.flat[worst])}; "
+                f"{always} of {len(kind.always_flat)} at every step."
+            )
+            numbers = {"part": part, "worst": float(kind.flat[worst]), "always": float(always)}
+            yield numbers, of_units(kind, int(kind.steps[worst])), said
+
+
+def dead(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
+    for kind in symptoms.units:
+        found = np.flatnonzero(kind.dead)
+        if len(found) > limit:
+            said = (
+                f"{len(found)} of {len(kind.dead)} relu units of {typeset(kind.kind)} are 0 at every step (unit "
+                f"{listed(found)}): no gradient passes through them."
+            )
+            yield {"units": float(len(found)), "of": float(len(kind.dead))}, of_units(kind), said
+
+
+def constant(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
+    for kind in symptoms.units:
+        found = np.flatnonzero((kind.spread <= limit) & ~kind.dead)
+        if kind.role == "state" and len(found) and len(kind.steps) >= 3:
+            said = (
+                f"{len(found)} of {len(kind.spread)} units of {typeset(kind.kind)} do not change over "
+                f"{len(kind.steps)} steps (unit {listed(found)}): they carry no information."
+            )
+            yield {"units": float(len(found)), "of": float(len(kind.spread))}, of_units(kind), said
+
+
+def highway_closed(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
+    yield from _highway(symptoms, limit, lambda kind: kind.closed, f"below {CLOSED}: it wipes the state")
+
+
+def highway_open(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
+    yield from _highway(symptoms, limit, lambda kind: kind.open, f"above {OPEN}: it keeps the state")
+
+
+def _highway(symptoms: Symptoms, limit: float, parts_of: Callable[[Units], Array], words: str) -> Iterator[Evidence]:
+    for kind in symptoms.units:
+        parts = parts_of(kind)
+        part, worst = float(parts.mean()), int(parts.argmax())
+        if part > limit and keeps_state(symptoms, kind):
+            said = (
+                f"{percent(part)} of the units of {typeset(kind.kind)}, the gate between a state and the next, are "
+                f"{words}; most at step {kind.steps[worst]}: {percent(parts[worst])}."
+            )
+            yield {"part": part, "worst": float(parts[worst])}, of_units(kind, int(kind.steps[worst])), said
+
+
+def highway_unused(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
+    total = sum(abs(route.crossings) for route in symptoms.routes)
+    if symptoms.cell not in KEEPS or total < _ROUNDING:
+        return
+    part = sum(route.crossings for route in symptoms.routes if route.highway) / total
+    if part < limit:
+        heaviest = max(symptoms.routes, key=lambda route: abs(route.crossings))
+        said = (
+            f"Of the steps back of {derivative('L', symptoms.target)} {percent(part)} go along the kept state; most go "
+            f"by {typeset(heaviest.kind)}: {percent(heaviest.crossings / total)}."
+        )
+        yield {"part": part}, {"parameter": symptoms.target, "gate": KEEPS[symptoms.cell]}, said
+
+
+def cancellation(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
+    reach = symptoms.reach
+    if reach is None:
+        return
+    for what, kappa in (("losses and lags", reach.cancellation), ("losses", reach.between_losses)):
+        if kappa > limit:
+            said = (
+                f"The terms of different {what} cancel: κ = Σ‖term‖/‖G‖ = {kappa:.3g}, so {percent(1 / kappa)} of what "
+                f"arrives is left in {derivative('L', symptoms.target)}."
+            )
+            yield {"kappa": kappa}, {"parameter": symptoms.target}, said
+
+
+def truncation_bias(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
+    cuts, reach = symptoms.truncations, symptoms.reach
+    for cut in cuts:
+        judged = len(cuts) == 1 or (reach is not None and cut.steps == reach.within(0.9))
+        if judged and cut.cosine < limit:
+            said = (
+                f"Truncated after {cut.steps} steps the gradient points elsewhere: its cosine with the true one is "
+                f"{cut.cosine:.3g}, its norm {cut.norm_ratio:.3g} times as large."
+            )
+            numbers = {"steps": float(cut.steps), "cosine": cut.cosine, "norm_ratio": cut.norm_ratio}
+            yield numbers, {"parameter": symptoms.target}, said
+
+
+def no_gradient(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
+    found = [weight for weight in symptoms.weights if weight.gradient <= limit * max(1.0, weight.norm)]
+    if found:
+        first = found[0]
+        said = (
+            f"‖{derivative('L', first.param)}‖ is {first.gradient:.3g}: {typeset(first.param)} learns nothing"
+            f"{also([weight.param for weight in found[1:]])}."
+        )
+        yield {"gradient": first.gradient, "weight": first.norm}, {"parameter": first.param}, said
+
+
+def imbalance(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
+    sized = [weight for weight in symptoms.weights if weight.norm > 0 and 0 < weight.relative < math.inf]
+    if len(sized) < 2:
+        return
+    most, least = (choose(sized, key=lambda weight: weight.relative) for choose in (max, min))
+    ratio = most.relative / least.relative
+    if ratio > limit:
+        said = (
+            f"Relative to its size {typeset(most.param)} has {ratio:.3g} times the gradient of {typeset(least.param)}: "
+            f"‖∂L/∂θ‖/‖θ‖ is {most.relative:.3g} and {least.relative:.3g}."
+        )
+        yield {"ratio": ratio, "most": most.relative, "least": least.relative}, {"parameter": least.param}, said
+
+
+_ROUNDING = 1e-9
+"""What a figure that should be exactly at a limit may miss it by."""
+
+
+def jacobian_name(spectrum: Spectrum, of: int | str, by: int | str) -> str:
+    """∂s₉/∂s₈; ∂(h₉, c₉)/∂(h₈, c₈) where a state has two parts."""
+    ends = (", ".join(f"{spectrum.prefix}{state}{step}" for state in spectrum.state.split(", ")) for step in (of, by))
+    above, below = (f"({typeset(end)})" if "," in end else typeset(end) for end in ends)
+    return f"∂{above}/∂{below}"
+
+
+def located(spectrum: Spectrum, step: int | None = None) -> Where:
+    """Where a figure of a layer belongs."""
+    return {"layer": spectrum.prefix.rstrip(".") or spectrum.layer} | ({} if step is None else {"step": step})
+
+
+def of_units(kind: Units, step: int | None = None) -> Where:
+    """Where a figure of some units belongs."""
+    where: Where = {} if kind.layer is None else {"layer": kind.layer}
+    where |= {"gate" if kind.role == "gate" else "node": kind.kind}
+    return where | ({} if step is None else {"step": step})
+
+
+def keeps_state(symptoms: Symptoms, kind: Units) -> bool:
+    """Whether these units are the gate that keeps the state: it is meant to be near 1."""
+    return kind.role == "gate" and kind.kind.rpartition(".")[2] == KEEPS.get(symptoms.cell)
+
+
+def power_of_ten(log: float) -> str:
+    """e^log in few digits, also where no float holds it: `1.3e-340`."""
+    if not math.isfinite(log):
+        return "0" if log < 0 else str(log)
+    if abs(log) < 600:
+        return f"{math.exp(log):.3g}"
+    exponent = math.floor(log / math.log(10))
+    return f"{10 ** (log / math.log(10) - exponent):.2f}e{exponent:+d}"
+
+
+def among(spectrum: Spectrum, words: str) -> str:
+    """Which instance is meant, where there are several."""
+    return f" ({words})" if spectrum.spectral.shape[1] > 1 else ""
+
+
+def percent(part: float) -> str:
+    """`8.5 %`"""
+    return f"{100 * part:.3g} %"
+
+
+def also(names: Sequence[str]) -> str:
+    """The others of which the same is true."""
+    shown = ", ".join(map(typeset, names[:6])) + (", …" if len(names) > 6 else "")
+    return f"; the same of {shown}" if names else ""
+
+
+def listed(units: Labels) -> str:
+    """The first few of some units, counted from 1."""
+    shown = ", ".join(str(unit + 1) for unit in units[:8])
+    return shown + (", …" if len(units) > 8 else "")

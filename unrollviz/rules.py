@@ -1,0 +1,279 @@
+"""Rules: one table of what is looked for, past which number it is worth telling, who says so, and what to do."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from unrollviz import evidence
+from unrollviz.evidence import Evidence, percent
+from unrollviz.symptoms import CLOSED, FLAT, OPEN, Symptoms
+
+SEVERITIES = ("problem", "warning", "ok", "note")
+"""In the order in which they are told."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that was found.
+
+    Attributes:
+        rule: the one that fired: its threshold, source and advice.
+        numbers: what was measured, by name.
+        where: node, step, layer, gate or parameter, as far as it has one.
+        sentence: the same in plain words.
+    """
+
+    rule: Rule
+    numbers: Mapping[str, float]
+    where: Mapping[str, str | int]
+    sentence: str
+
+    @property
+    def severity(self) -> str:
+        """One of SEVERITIES."""
+        return self.rule.severity
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A row of the table.
+
+    Attributes:
+        name: what it is called;  severity: one of SEVERITIES.
+        measures: what is measured;  threshold: the number that it is compared with.
+        fires: when it fires, in words, with `{limit}` or `{percent}` for the threshold; see `condition`.
+        source: where it comes from;  advice: what to do.
+        find: (symptoms, threshold) -> (numbers, where, sentence) of everything it finds.
+    """
+
+    name: str
+    severity: str
+    measures: str
+    threshold: float
+    fires: str
+    source: str
+    advice: str
+    find: Callable[[Symptoms, float], Iterator[Evidence]]
+
+    @property
+    def condition(self) -> str:
+        """When it fires, in words, with the threshold."""
+        return self.fires.format(limit=self.threshold, percent=percent(self.threshold))
+
+    def findings(self, symptoms: Symptoms) -> list[Finding]:
+        """What it finds in the figures; nothing where they lack what it needs."""
+        with np.errstate(all="ignore"):
+            return [Finding(self, *found) for found in self.find(symptoms, self.threshold)]
+
+
+_PASCANU = "Pascanu, Mikolov & Bengio 2013, §2"
+_LYAPUNOV = "Benettin et al. 1980; Engelken, Wolf & Abbott 2023"
+_KARPATHY = "Karpathy, Johnson & Fei-Fei 2015, §4.2"
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "not finite",
+        "problem",
+        "the first node whose value or cotangent is NaN or infinite",
+        sys.float_info.max,
+        "a number exceeds {limit:.2g}, or is undefined",
+        "IEEE 754",
+        "scale the recurrent weights down, or take an activation that is bounded; see the growth per step",
+        evidence.not_finite,
+    ),
+    Rule(
+        "exploding product",
+        "problem",
+        "‖∂s_T/∂s_k‖₂ for every k",
+        1e3,
+        "‖∂s_T/∂s_k‖₂ > {limit:g} for some k",
+        f"{_PASCANU}; Bengio, Simard & Frasconi 1994",
+        "clip the gradient's norm, scale W down or begin with orthogonal weights",
+        evidence.exploding_product,
+    ),
+    Rule(
+        "exploding gradient",
+        "problem",
+        "‖∂L/∂θ‖ of every parameter θ, against max(1, ‖θ‖)",
+        1e3,
+        "‖∂L/∂θ‖ > {limit:g} · max(1, ‖θ‖)",
+        "Pascanu, Mikolov & Bengio 2013, §3.2",
+        "clip the gradient's norm; a step in its direction leaves the region in which it is valid",
+        evidence.exploding_gradient,
+    ),
+    Rule(
+        "vanishing product",
+        "warning",
+        "‖∂s_T/∂s_k‖₂ for every k",
+        1e-3,
+        "‖∂s_T/∂s_k‖₂ < {limit:g} for the first k",
+        f"{_PASCANU}; Bengio, Simard & Frasconi 1994",
+        "open the gates (forget bias 1) or take gated cells; orthogonal or identity weights; skip connections",
+        evidence.vanishing_product,
+    ),
+    Rule(
+        "short reach",
+        "warning",
+        "the lag within which 90 % of Σ‖M[t,k]‖ lie, against the longest lag",
+        0.1,
+        "90 % of Σ‖M[t,k]‖ within {percent} of the longest lag, which is at least 10",
+        "temporal components: Pascanu, Mikolov & Bengio 2013, eq. 4",
+        "truncate there if that keeps the direction (see Truncation), or let more through: forget bias 1, orthogonal W",
+        evidence.short_reach,
+    ),
+    Rule(
+        "expanding",
+        "warning",
+        "λ₁, the largest Lyapunov exponent, by repeated QR over at least 10 steps",
+        0.05,
+        "λ₁ > {limit:g} a step, over at least 10 steps",
+        _LYAPUNOV,
+        "scale W down, or clip; gradients over long spans are dominated by few directions",
+        evidence.expanding,
+    ),
+    Rule(
+        "contracting",
+        "note",
+        "λ₁, the largest Lyapunov exponent, by repeated QR over at least 10 steps",
+        -0.05,
+        "λ₁ < {limit:g} a step, over at least 10 steps",
+        _LYAPUNOV,
+        "nothing where a memory of some 1/|λ₁| steps is enough; else weights nearer to orthogonal, or gates",
+        evidence.contracting,
+    ),
+    Rule(
+        "extreme step",
+        "note",
+        "‖∂s_j/∂s_{j-1}‖₂ of every step, against the median step",
+        10.0,
+        "‖∂s_j/∂s_{{j-1}}‖₂ more than {limit:g} times the median step's, or less than the inverse of it",
+        f"{_PASCANU}, eq. 5 (the product's factors)",
+        "look at this step: unrollviz debug, or unrollviz values; often one extreme input",
+        evidence.extreme_step,
+    ),
+    Rule(
+        "must vanish",
+        "warning",
+        "σ_max(W)·γ of an Elman layer; γ = 1 for tanh, relu and identity, 1/4 for the logistic function",
+        1.0,
+        "σ_max(W)·γ < {limit:g}: sufficient to vanish (singular values, not eigenvalues)",
+        f"{_PASCANU}.1; Bengio, Simard & Frasconi 1994",
+        "begin with orthogonal or identity weights, so that σ_max(W) = 1, or take tanh in place of the logistic",
+        evidence.must_vanish,
+    ),
+    Rule(
+        "may explode",
+        "note",
+        "σ_max(W)·γ of an Elman layer; γ = 1 for tanh, relu and identity, 1/4 for the logistic function",
+        1.0,
+        "σ_max(W)·γ > {limit:g}: necessary to explode, not sufficient",
+        f"{_PASCANU}.1",
+        "nothing by itself; see the growth per step",
+        evidence.may_explode,
+    ),
+    Rule(
+        "saturated units",
+        "warning",
+        f"the part of units, steps and instances whose slope is below {FLAT}; the highway's gate is left out",
+        0.3,
+        f"slope < {FLAT} for more than {{percent}} of units, steps and instances",
+        "Glorot & Bengio 2010; Karpathy, Johnson & Fei-Fei 2015",
+        "scale the weights or the inputs down, or check the biases",
+        evidence.saturated,
+    ),
+    Rule(
+        "dead units",
+        "warning",
+        "relu units that are 0 for every step and instance",
+        0,
+        "more than {limit:g} units are 0 at every step",
+        "Maas, Hannun & Ng 2013; Lu et al. 2020",
+        "raise the biases, lower the learning rate, or take another activation",
+        evidence.dead,
+    ),
+    Rule(
+        "constant units",
+        "warning",
+        "largest less smallest value of a state's unit over at least 3 steps",
+        1e-6,
+        "a unit of a state varies by at most {limit:g}, over at least 3 steps",
+        "by definition: what does not vary carries no information",
+        "scale its weights or its bias down; see saturated units",
+        evidence.constant,
+    ),
+    Rule(
+        "highway closed",
+        "warning",
+        "the part of values below 0.1 of the gate that keeps the state: f of an LSTM, z of a GRU",
+        0.5,
+        f"f of an LSTM, z of a GRU < {CLOSED} for more than {{percent}} of units, steps and instances",
+        f"Gers, Schmidhuber & Cummins 2000; Jozefowicz, Zaremba & Sutskever 2015; {_KARPATHY}",
+        "begin with a bias of 1 or 2 for this gate",
+        evidence.highway_closed,
+    ),
+    Rule(
+        "highway open",
+        "note",
+        "the part of values above 0.9 of the gate that keeps the state: f of an LSTM, z of a GRU",
+        0.5,
+        f"f of an LSTM, z of a GRU > {OPEN} for more than {{percent}} of units, steps and instances",
+        f"{_KARPATHY}; Gers, Schmidhuber & Cummins 2000",
+        "good for long memory; the state may grow without bound over a long sequence",
+        evidence.highway_open,
+    ),
+    Rule(
+        "highway unused",
+        "note",
+        "the part of all steps back along the kept state, and not through a weight, by shares",
+        0.1,
+        "less than {percent} of all steps back go along the kept state",
+        "constant error carousel: Hochreiter & Schmidhuber 1997",
+        "open the gate: raise its bias",
+        evidence.highway_unused,
+    ),
+    Rule(
+        "cancellation",
+        "note",
+        "κ = Σ‖term‖/‖G‖ between the temporal components M[t,k], and between the losses",
+        10.0,
+        "κ > {limit:g}",
+        "condition of a sum: Higham 2002, §4.2",
+        "read shares with care: they are large and of both signs; look at single losses with --loss",
+        evidence.cancellation,
+    ),
+    Rule(
+        "truncation bias",
+        "warning",
+        "the cosine between the gradient truncated after τ steps and the true one",
+        0.95,
+        "cosine < {limit:g} at the τ given, or at the reach of 90 %",
+        "Williams & Peng 1990; Tallec & Ollivier 2017",
+        "truncate later: try the reach of 99 %",
+        evidence.truncation_bias,
+    ),
+    Rule(
+        "no gradient",
+        "warning",
+        "‖∂L/∂θ‖ of every parameter θ, against max(1, ‖θ‖)",
+        1e-12,
+        "‖∂L/∂θ‖ ≤ {limit:g} · max(1, ‖θ‖)",
+        "float32 has a spacing of 1.2e-7: such a step moves nothing",
+        "look at what lies between the parameter and the losses: unrollviz render --color-by share",
+        evidence.no_gradient,
+    ),
+    Rule(
+        "imbalance",
+        "note",
+        "‖∂L/∂θ‖/‖θ‖, largest over smallest, of the parameters that are not 0",
+        1e3,
+        "‖∂L/∂θ‖/‖θ‖ more than {limit:g} times that of another parameter",
+        "You, Gitman & Ginsburg 2017 (LARS)",
+        "an optimiser that scales each parameter's step (Adam, LARS), or another scale of the inputs",
+        evidence.imbalance,
+    ),
+)
+"""Every rule, in the order in which findings of equal severity are told."""
