@@ -1,53 +1,121 @@
-"""How long the questions about all T(T + 1)/2 paths take, against the matrix products that they cannot do without.
+"""How long all T(T + 1)/2 per-path norms and shares take, against the matrix products that they cannot do without.
 
-Every row of cotangents must be multiplied by W at each step back, T² d² / 2 multiply-adds in all. That many, at the
-rate that this machine's own matrix product reaches in the same run, is the limit; times are printed as multiples of it.
+Every row of cotangents must be multiplied by W at each step back: T²/2 rows, d² multiplications and as many additions
+each. These products alone, at the rate that the machine's own matrix product reaches in the same run, are the limit;
+times are printed as multiples of it. Everything runs interleaved, on one thread.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 import unrollviz as uz
+from benchmarks.rivals import numpy_by_hand, torch_batched, torch_by_loss, unrollviz_answer
+from unrollviz.arrays import arithmetic
 from unrollviz.draw.text import table
 
-SIZES = ((200, 128), (1000, 64), (1000, 128), (1000, 512))
+SIZES = ((200, 128), (1000, 128), (1000, 512), (3000, 64))
+GATED = (("lstm", 1000, 64), ("gru", 1000, 64))
 REPEATS = 3
+PATIENCE = 60.0
+"""Seconds: who has taken longer once is not asked again."""
+HEADINGS = ("cell", "T", "d", "limit, s", "unrollviz", "NumPy by hand", "PyTorch batched", "PyTorch by loss")
 
 
 def main() -> None:
-    """Print the table."""
-    headings = ["T", "d", "limit, s", "temporal", "lag", "total", "count", "unroll"]
-    rows = [_row(steps, units) for steps, units in SIZES]
-    print("\n".join(table(headings, rows)))
-    print("flows of W, float64, one instance, n = k = 16; medians of", REPEATS, "turns, as multiples of the limit")
+    """Print the tables."""
+    rows = [measured("elman", steps, units) for steps, units in SIZES]
+    rows += [measured(cell, steps, units) for cell, steps, units in GATED]
+    print("\n".join(table(HEADINGS, rows, left=(0,))))
+    print(
+        f"flow by temporal of the recurrent weight (LSTM W_f, GRU W_n), float64, one instance, n = k = 16; medians of "
+        f"up to {REPEATS} turns as multiples of the limit, T² d² / 2 multiply-adds; PyTorch: is_grads_batched, one loss "
+        "at a time\n"
+    )
+    print("\n".join(growth()))
 
 
-def _row(steps: int, units: int) -> list[str]:
+def network(cell: str, steps: int, units: int) -> uz.Run:
+    """A run of random numbers, with its graph at the level at which flows are asked for."""
     rng = np.random.default_rng(0)
-    network = uz.Network.init("elman", 16, units, 16, seed=0)
-    xs, targets = rng.standard_normal((steps, 16)), rng.integers(0, 16, steps)
-    run = uz.unroll(network, xs, targets)
+    net = uz.Network.init(cell, 16, units, 16, seed=0)
+    run = uz.unroll(net, rng.standard_normal((steps, 16)), rng.integers(0, 16, steps))
     run.level("state")
-    rows, weight = rng.standard_normal((max(steps // 2, 1), units)), network.params["W"]
-    turns: dict[str, Callable[[], object]] = {
-        "limit": lambda: rows @ weight,
-        "temporal": lambda: run.flow("W", by="temporal"),
-        "lag": lambda: run.flow("W", by="lag"),
-        "total": lambda: run.gradient("W"),
-        "count": lambda: run.paths(to="W").count,
-        "unroll": lambda: uz.unroll(network, xs, targets),
+    return run
+
+
+def measured(cell: str, steps: int, units: int) -> list[str]:
+    """A row of the table."""
+    run = network(cell, steps, units)
+    param = run.recurrent_weight
+    rows, weight = np.random.default_rng(1).standard_normal((max(steps // 2, 1), units)), run.network.params[param]
+    product = np.empty_like(rows)
+
+    def limit() -> None:
+        with arithmetic():
+            for _ in range(steps):
+                np.matmul(rows, weight, out=product)
+
+    turns: dict[str, Callable[[], object] | None] = {
+        "limit": limit,
+        "unrollviz": lambda: run.flow(param, by="temporal"),
+        "by hand": numpy_by_hand(run) if cell == "elman" else None,
+        "batched": torch_batched(run),
+        "by loss": torch_by_loss(run),
     }
+    agree(run, [turns["by hand"], turns["batched"] if steps <= 200 else None])
+    found = interleaved({name: turn for name, turn in turns.items() if turn is not None})
+    base = found["limit"]
+    others = [f"{found[name] / base:.2f}" if name in found else "–" for name in list(turns)[1:]]
+    return [cell, f"{steps:,}", str(units), f"{base:.3f}", *others]
+
+
+def agree(run: uz.Run, rivals: Sequence[Callable[[], object] | None]) -> None:
+    """Raise AssertionError where a rival does not find the same numbers: then it solves another task."""
+    norms, shares = unrollviz_answer(run)
+    for rival in rivals:
+        if rival is not None:
+            other_norms, other_shares = rival()  # type: ignore[misc]
+            np.testing.assert_allclose(other_norms, norms, rtol=1e-8, atol=1e-9 * norms.max())
+            np.testing.assert_allclose(other_shares, shares, rtol=1e-6, atol=1e-9)
+
+
+def interleaved(turns: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Median seconds of each, one turn of every one after the other."""
     seconds: dict[str, list[float]] = {name: [] for name in turns}
     for _ in range(REPEATS):
         for name, turn in turns.items():
-            start = time.perf_counter()
-            turn()
-            seconds[name].append(time.perf_counter() - start)
-    medians = {name: statistics.median(found) for name, found in seconds.items()}
-    limit = medians.pop("limit") * steps**2 / 2 / len(rows)
-    return [str(steps), str(units), f"{limit:.3f}", *(f"{found / limit:.2f}" for found in medians.values())]
+            if max(seconds[name], default=0.0) < PATIENCE:
+                start = time.perf_counter()
+                turn()
+                seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(found) for name, found in seconds.items()}
+
+
+def growth() -> list[str]:
+    """How time and memory grow: exponents of T and of d, and what unrolling a long sequence takes."""
+    runs = {(steps, units): network("elman", steps, units) for steps, units in ((500, 64), (2000, 64), (500, 256))}
+    found = interleaved({str(size): (lambda run=run: run.flow("W", by="temporal")) for size, run in runs.items()})
+    seconds = {size: found[str(size)] for size in runs}
+    in_time = math.log(seconds[2000, 64] / seconds[500, 64]) / math.log(4)
+    in_units = math.log(seconds[500, 256] / seconds[500, 64]) / math.log(4)
+    tracemalloc.start()
+    runs[2000, 64].flow("W", by="temporal")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    start = time.perf_counter()
+    network("elman", 10_000, 64)
+    unrolled = time.perf_counter() - start
+    return [
+        f"time grows as T^{in_time:.2f} (T = 500 to 2,000 at d = 64; 2 expected) and as d^{in_units:.2f} (d = 64 to 256 "
+        "at T = 500; at most 2 expected)",
+        f"memory of the flow at T = 2,000, d = 64: {peak / 2**20:.0f} MiB, that is {peak / (2000 * 2000 * 8):.1f} "
+        "matrices of T × T numbers",
+        f"unroll, T = 10,000, d = 64, with its graph at level state: {unrolled:.1f} s",
+    ]

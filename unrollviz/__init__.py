@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from unrollviz.api import Network, Run, unroll
     from unrollviz.check import Report
+    from unrollviz.diagnose import Diagnosis
     from unrollviz.errors import TooManyPaths, UnrollvizError
     from unrollviz.flow import Flow
     from unrollviz.paths import Path, PathSet
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Diagnosis": "diagnose",
     "Flow": "flow",
     "Network": "api",
     "Path": "paths",
@@ -45,6 +47,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Diagnosis",
     "Flow",
     "Network",
     "Path",

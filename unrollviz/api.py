@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
 import networkx as nx
 import numpy.typing as npt
@@ -13,14 +13,18 @@ import numpy.typing as npt
 from unrollviz import check as checking
 from unrollviz import unrolled as unrolling
 from unrollviz.arrays import Array
-from unrollviz.errors import UnknownName, UnrollvizError
+from unrollviz.diagnose import Diagnosis, diagnose
+from unrollviz.errors import NonFinite, UnknownName, UnrollvizError
 from unrollviz.explain import explain, explain_total
 from unrollviz.flow import Flow, Truncation, edge_shares, flow, gradient, truncation
+from unrollviz.folds import By, grouping
 from unrollviz.graph import LEVELS, Graph, level_of_detail, names_of, node_named
 from unrollviz.network import Network as PlainNetwork
+from unrollviz.neurons import Target
 from unrollviz.paths import Path as GraphPath
 from unrollviz.paths import PathSet
-from unrollviz.sweep import FOLDS
+from unrollviz.prefixes import PrefixTree
+from unrollviz.units import UnitPaths
 
 if TYPE_CHECKING:
     import graphviz
@@ -119,38 +123,87 @@ class Run(unrolling.Unrolled):
         """∂L/∂ every parameter."""
         return {name: self.gradient(name) for name in names_of(self.graph, "parameter")}
 
+    @overload
+    def paths(  # type: ignore[overload-overlap]
+        self, losses: str | Sequence[str] | None = None, to: str | None = None, *, detail: Literal["unit"]
+    ) -> UnitPaths: ...
+    @overload
     def paths(
         self, losses: str | Sequence[str] | None = None, to: str | None = None, *, detail: str = "state"
-    ) -> PathSet:
+    ) -> PathSet: ...
+    def paths(
+        self, losses: str | Sequence[str] | None = None, to: str | None = None, *, detail: str = "state"
+    ) -> PathSet | UnitPaths:
         """All paths from the losses (None: every loss) back to a parameter or any other node.
 
-        `run.paths("L4", "W")`, `run.paths(to="W")`, `run.paths("L4", "s1")`.
+        `run.paths("L4", "W")`, `run.paths(to="W")`, `run.paths("L4", "s1")`. From neuron to neuron, also to one entry:
+        `run.paths("L4", "W[0,2]", detail="unit")`.
 
         Raises UnknownName for an unknown loss, node or level of detail."""
         if to is None:
             raise UnrollvizError("paths() needs the parameter or node they lead to; write paths('L4', 'W')")
         chosen = self.loss_names(losses)
+        if detail not in (*LEVELS, "unit"):
+            raise UnknownName("level of detail", detail, [*LEVELS, "unit"])
+        if detail == "unit":
+            target = Target.named(to)
+            return UnitPaths(self.level("gate", self._target(target.node)), chosen, target)
         return PathSet(self.level(detail, self._target(to)), chosen, to)
 
+    def tree(
+        self, losses: str | Sequence[str] | None = None, to: str | None = None, *, detail: str = "state"
+    ) -> PrefixTree:
+        """The same paths as a tree of partial paths, opened lazily, each with the exact count and share of all its
+        completions. `to` is the recurrent weight where not given.
+
+        Raises UnknownName for an unknown loss, node or level of detail."""
+        target, chosen = self._target(to or self.recurrent_weight), self.loss_names(losses)
+        return PrefixTree(self.level(detail, target), chosen, target)
+
     def flow(
-        self, target: str, by: str = "lag", losses: str | Sequence[str] | None = None, *, detail: str = "state"
+        self, target: str, by: By = "lag", losses: str | Sequence[str] | None = None, *, detail: str | None = None
     ) -> Flow:
-        """∂L/∂target taken apart by a fold: total, loss, entry, lag, temporal or path.
+        """∂L/∂target taken apart by a fold.
+
+        Args:
+            by: total, loss, entry, lag, temporal, route or path; `route:W_f,highway` counts some kinds of edges only;
+                a function (label, edge) -> label, which is given None at a loss; or a sequence of these.
+            detail: the level whose paths are counted; state where not given, op for routes, which no other level has.
 
         Raises UnknownName for an unknown fold, target, loss or level of detail, TooManyPaths for too many by path."""
-        chosen = self.loss_names(losses)
-        graph = self.level(detail, self._target(target))
-        if by == "path":
-            return PathSet(graph, chosen, target).as_flow()
-        if by not in FOLDS:
-            raise UnknownName("fold", by, [*FOLDS, "path"])
-        return flow(graph, chosen, target, FOLDS[by], by)
+        chosen, name = self.loss_names(losses), self._target(target)
+        parts = [by] if isinstance(by, str) or callable(by) else list(by)
+        if "path" in parts:
+            return PathSet(self.level(detail or "state", name), chosen, name).as_flow(parts)
+        group = grouping(self.graph, parts)
+        if group.routes and detail not in (None, "op"):
+            raise UnrollvizError(f"routes are made of single edges, which level {detail} has not; leave the level out")
+        graph = self.level(detail or ("op" if group.routes else "state"), name)
+        return flow(graph, chosen, name, group.fold, group.name, group.columns, group.read)
 
     def check(
         self, params: Sequence[str] | None = None, progress: Callable[[str], None] = lambda param: None
     ) -> checking.Report:
         """Path sum, reverse sweep, forward mode and central differences against each other."""
         return checking.check(self, params, progress)
+
+    def diagnose(
+        self,
+        param: str | None = None,
+        losses: str | Sequence[str] | None = None,
+        truncate: int | None = None,
+        *,
+        broken: NonFinite | None = None,
+    ) -> Diagnosis:
+        """Findings on ∂L/∂param that one can act on, the worst first, and the figures that they rest on.
+
+        Args:
+            param: the recurrent weight where not given.
+            truncate: judge backpropagation truncated after so many steps; where not given, at its reach of 90 %.
+            broken: the error by which the forward pass ended, this run being `ask(broken.partial)`.
+        """
+        target, chosen = self._target(param or self.recurrent_weight), self.loss_names(None if broken else losses)
+        return diagnose(self, self.level(), target, chosen, truncate, broken)
 
     def explain(self, loss: str, param: str) -> str:
         """The chain rule for ∂loss/∂param in words and symbols, term by term, with the numbers.

@@ -15,17 +15,19 @@ from unrollviz import __version__
 from unrollviz.cli.check import check
 from unrollviz.cli.debug import debug
 from unrollviz.cli.demo import demo
+from unrollviz.cli.diagnose import diagnose
 from unrollviz.cli.explain import explain
 from unrollviz.cli.flow import flow
 from unrollviz.cli.info import info
 from unrollviz.cli.paths import paths
 from unrollviz.cli.render import render
 from unrollviz.cli.terminal import say
+from unrollviz.cli.tree import tree
 from unrollviz.cli.values import values
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.names import clean
 
-COMMANDS = (demo, info, values, paths, flow, check, explain, render, debug)
+COMMANDS = (demo, info, values, paths, flow, tree, check, diagnose, explain, render, debug)
 
 
 class Commands(click.Group):
@@ -64,6 +66,7 @@ def cli(ctx: click.Context) -> None:
       unrollviz explain L4 W                         the chain rule, with the numbers
       unrollviz flow --text "hello world" --by lag   how far back the gradient reaches
       unrollviz info model.safetensors               what PyTorch has trained
+      unrollviz diagnose model.safetensors           why it does not learn
       unrollviz render --loss L4 --highlight 3 -o unrolled.svg
     """
     if ctx.invoked_subcommand is None:

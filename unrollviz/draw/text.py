@@ -15,7 +15,12 @@ UNDEFINED = "–"
 _ASCII: dict[int, str] = {
     **dict(zip(map(ord, "₀₁₂₃₄₅₆₇₈₉₋∂←→·⋮–−─│█░×κ′⎡⎢⎣⎤⎥⎦⟨⟩"), "0123456789-d<>*:---|#=xk'[[[]]]<>", strict=True)),
     **str.maketrans(dict.fromkeys("▏▎▍▌▋▊▉", ".")),
+    **str.maketrans({"├": "|", "└": "`"}),
     **str.maketrans({"ŷ": "^y", "Σ": "sum", "∏": "prod", "‖": "|", "⁺": "+", "²": "^2", "⊙": "(*)", "σ": "sigma"}),
+    **dict(zip(map(ord, "▁▂▃▄▅▆▇"), "_:-=+*%", strict=True)),
+    **str.maketrans(
+        {"§": "section ", "γ": "gamma", "λ": "lambda", "τ": "tau", "θ": "theta", "■": "!!", "▲": "!", "●": "ok"}
+    ),
     **str.maketrans({"✓": "ok:", "✗": "NO:", "±": "+-", "√": "sqrt", "…": "...", "⋯": "...", "≥": ">=", "≤": "<="}),
 }
 
@@ -30,6 +35,14 @@ def number(value: float) -> str:
     if math.isnan(value):
         return UNDEFINED
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.3e}"
+
+
+def magnitude(norm: float, log10: float) -> str:
+    """A norm by its logarithm where it is too small for a float64: `3.162e-341`."""
+    if norm > 1e-300 or not math.isfinite(log10):
+        return number(norm)
+    power = math.floor(log10)
+    return f"{10 ** (log10 - power):.3f}e{power}"
 
 
 def integer(count: int) -> str:
