@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import unrollviz as uz
 from unrollviz.arrays import arithmetic, room
 from unrollviz.jacobians import Diagonal, Outer
-from unrollviz.stacks import STRIDE, TINY, Stack, consolidated, merge, places, rescaled, times_power
+from unrollviz.stacks import STRIDE, TINY, Places, Stack, consolidated, merge, rescaled, times_power
 from unrollviz.terms import TermSum
 
 
@@ -84,11 +84,13 @@ def test_small_rows_are_scaled_without_changing_a_digit():
 def test_places_are_those_among_all_different_labels(parts):
     for shrink in (1, 2**41):
         arrays = [np.array([(a, b // shrink) for a, b in part]) for part in parts]
-        union, found = places(arrays)
+        found = Places.of(arrays)
         different = sorted({tuple(row) for array in arrays for row in array.tolist()})
-        assert [tuple(row) for row in union.tolist()] == different
-        for array, place in zip(arrays, found, strict=True):
-            np.testing.assert_array_equal(union[place], array)
+        assert [tuple(row) for row in found.labels.tolist()] == different
+        shown = dict(zip(found.shown(np.arange(found.size)).tolist(), different, strict=True))
+        assert len(shown) == len(different) <= found.size
+        for array, where in zip(arrays, found.where, strict=True):
+            assert [shown[place] for place in np.arange(found.size)[where]] == [tuple(row) for row in array.tolist()]
 
 
 # ---------------------------------------------------------------- sums

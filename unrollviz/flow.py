@@ -13,7 +13,7 @@ from unrollviz.arrays import Array, Labels, Shape, arithmetic
 from unrollviz.errors import NonFinite, UnrollvizError
 from unrollviz.graph import Graph, node_named
 from unrollviz.jacobians import divide, frobenius
-from unrollviz.stacks import Exponents, places, times_power
+from unrollviz.stacks import Exponents, Places, times_power
 from unrollviz.sweep import (
     COUNTS,
     ENTRY,
@@ -46,7 +46,6 @@ class Flow:
         target: the parameter or node.
         by: what the labels are.
         columns: what each column of the labels is.
-        labels: (rows, columns) whole numbers, in increasing order; what a function of one's own gave, as it is.
         norms: (rows,) Frobenius norm of each row's sum of terms; 0 below 5e-324.
         shares: (rows,) <term, G> / <G, G>; NaN where G = 0.
         gradient: G, the sum of all rows.
@@ -55,13 +54,18 @@ class Flow:
     target: str
     by: str
     columns: tuple[str, ...]
-    labels: Labels
     norms: Array
     shares: Array
     gradient: Array
     _counts: Labels = field(repr=False)
     _scaled: tuple[Array, Exponents] | None = field(repr=False)
+    _labels: Callable[[], Labels] = field(repr=False)
     _terms: Callable[[], Array] = field(repr=False)
+
+    @cached_property
+    def labels(self) -> Labels:
+        """(rows, columns) whole numbers, in increasing order; what a function of one's own gave, as it is."""
+        return self._labels()
 
     @cached_property
     def counts(self) -> tuple[int, ...]:
@@ -193,21 +197,20 @@ def check_gradient(graph: Graph, losses: Sequence[str], target: str, result: Arr
     raise NonFinite("the cotangent", node, time, "the gradient overflows; scale the weights down or shorten the run")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Rows:
-    """The labels a fold gives rise to: sorted, with exact counts; and where the rows of each arrival have their places.
+    """The labels a fold gives rise to, and for every place among them the exact number of paths and of arrivals.
 
-    counts: 64 bits or Python integers;  arrivals: how often each label arrives;  places: an array for every arrival.
+    counts: 64 bits or Python integers;  arrivals: how often each label arrives;  both (places.size,).
     """
 
-    labels: Labels
+    places: Places
     counts: Labels
     arrivals: Labels
-    places: list[Labels]
 
 
-def fold_rows(graph: Graph | Way, losses: Sequence[str], target: str, fold: Sequence[Fold]) -> _Rows:
-    """Labels, exact path counts and numbers of arrivals, from one sweep that carries integers.
+def fold_rows(graph: Graph | Way, losses: Sequence[str], target: str, fold: Sequence[Fold]) -> _Rows | None:
+    """Labels, exact path counts and numbers of arrivals, from one sweep that carries integers. None without paths.
 
     Raises UnrollvizError where there are more rows than ROW_LIMIT, or than fit into STACK_LIMIT at one node."""
     whole = graph.graph if isinstance(graph, Way) else graph
@@ -224,16 +227,14 @@ def fold_rows(graph: Graph | Way, losses: Sequence[str], target: str, fold: Sequ
             )
         found.append(arrival)
     if not found:
-        return _Rows(
-            np.zeros((0, len(fold)), dtype=np.int64), np.zeros(0, dtype=object), np.zeros(0, dtype=np.int64), []
-        )
-    labels, where = places([arrival.labels for arrival in found])
-    counts = np.zeros(len(labels), dtype=np.int64 if small else object)
-    arrivals = np.zeros(len(labels), dtype=np.int64)
-    for arrival, place in zip(found, where, strict=True):
+        return None
+    places = Places.of([arrival.labels for arrival in found])
+    counts = np.zeros(places.size, dtype=np.int64 if small else object)
+    arrivals = np.zeros(places.size, dtype=np.int8)
+    for arrival, place in zip(found, places.where, strict=True):
         counts[place] += arrival.rows
-        arrivals[place] += arrival.edge.jacobian.ends
-    return _Rows(labels, counts, arrivals, where)
+        arrivals[place] = np.minimum(arrivals[place], 2) + min(2, arrival.edge.jacobian.ends)
+    return _Rows(places, counts, arrivals)
 
 
 def check_rows(losses: Sequence[str], fold: Sequence[Fold], by: str) -> None:
@@ -269,52 +270,85 @@ def flow(
     way = Way.to(graph, [target])
     whole = gradient(way, losses, target)
     rows = fold_rows(way, losses, target, fold)
+    if rows is None:
+        none = np.zeros(0)
+        return Flow(target, by, tuple(columns) or (by,), none, none, whole, none, None, _nothing(fold), _nothing(whole))
+    places = rows.places
     size = frobenius(whole)
     direction = whole / size if size > 0 else whole
-    shares, norms = np.zeros(len(rows.labels)), np.zeros(len(rows.labels))
-    powers = np.zeros(len(rows.labels), dtype=np.int64)
+    shares, norms = np.zeros(places.size), np.zeros(places.size)
+    powers: list[tuple[Labels | slice, Exponents]] = []
     often = np.flatnonzero(rows.arrivals > 1)
+    once = np.flatnonzero(rows.arrivals == 1)
     several = _blocks(often, whole.shape)
     with arithmetic():
         sums = [_Sums(block, whole.shape) for block in several[:1]]
-        for arrival, place in zip(sweep(way, losses, [target], fold), rows.places, strict=True):
+        for arrival, place in zip(sweep(way, losses, [target], fold), places.where, strict=True):
             jacobian = arrival.edge.jacobian
             shares[place] += times_power(dots_with(arrival.rows, jacobian, direction), arrival.exponents)
-            if len(often) < len(norms):
-                once = None if len(often) == 0 else rows.arrivals[place] == 1
-                _note_norms(arrival, place, once, norms, powers)
+            if len(once):
+                _note_norms(arrival, place, None if len(often) == 0 else rows.arrivals[place] == 1, norms, powers)
             for first in sums:
                 first.add(place, arrival)
         for index, block in enumerate(several):
             found = sums.pop() if index == 0 else _summed(way, losses, target, fold, rows, block)
             norms[block], raised = found.norms()
-            powers[block] = 0 if raised is None else raised
+            if raised is not None:
+                powers.append((block, raised))
+        norms, shares = places.shown(norms), places.shown(shares)
         shares = shares / size if size > 0 else np.full(len(shares), np.nan)
-        scaled = (norms, powers) if powers.any() else None
-        norms = norms if scaled is None else times_power(norms, powers)
+        scaled = (norms, places.shown(_together(powers, places.size))) if powers else None
+        norms = norms if scaled is None else times_power(*scaled)
     check_gradient(graph, losses, target, norms)
 
-    def build() -> Array:
-        every = np.arange(len(rows.labels))
-        check_memory(len(every), whole.shape)
+    def terms() -> Array:
+        check_memory(len(norms), whole.shape)
+        shown = places.shown(np.arange(places.size))
         with arithmetic():
-            return _summed(way, losses, target, fold, rows, every).result()
+            return _summed(way, losses, target, fold, rows, np.sort(shown)).result()[np.argsort(np.argsort(shown))]
 
-    labels = rows.labels if read is None else read(rows.labels)
-    return Flow(target, by, tuple(columns) or (by,), labels, norms, shares, whole, rows.counts, scaled, build)
+    def labels() -> Labels:
+        return places.labels if read is None else read(places.labels)
+
+    counts = places.shown(rows.counts)
+    return Flow(target, by, tuple(columns) or (by,), norms, shares, whole, counts, scaled, labels, terms)
 
 
-def _note_norms(arrival: Arrival, place: Labels, once: Labels | None, norms: Array, powers: Exponents) -> None:
+def _nothing(like: Sequence[Fold] | Array) -> Callable[[], Labels]:
+    """No labels for a fold, no terms of the shape of a gradient."""
+    shape = like.shape if isinstance(like, np.ndarray) else (len(like),)
+    return lambda: np.zeros((0, *shape), dtype=np.float64 if isinstance(like, np.ndarray) else np.int64)
+
+
+def _together(powers: Sequence[tuple[Labels | slice, Exponents]], size: int) -> Exponents:
+    """The powers of two of all places; 0 where none is given."""
+    every = np.zeros(size, dtype=np.int64)
+    for place, exponents in powers:
+        every[place] = exponents
+    return every
+
+
+def _note_norms(
+    arrival: Arrival,
+    place: Labels | slice,
+    once: Labels | None,
+    norms: Array,
+    powers: list[tuple[Labels | slice, Exponents]],
+) -> None:
     """Write down the norms, and their powers of two, of the rows of `arrival`; of those in the mask `once`, if any."""
     rows, exponents = arrival.rows, arrival.exponents
     if once is not None and not once.any():
         return
     if once is not None and not once.all():
-        place, rows = place[once], rows[once]
+        place, rows = _indices(place)[once], rows[once]
         exponents = None if exponents is None else exponents[once]
     norms[place] = arrival.edge.jacobian.row_norms(rows)
     if exponents is not None:
-        powers[place] = exponents
+        powers.append((place, exponents))
+
+
+def _indices(place: Labels | slice) -> Labels:
+    return np.arange(place.start, place.stop) if isinstance(place, slice) else place
 
 
 def _blocks(places: Labels, shape: Shape) -> list[Labels]:
@@ -332,8 +366,9 @@ class _Sums:
         self.result = self._sum.result
         self.norms = self._sum.norms
 
-    def add(self, place: Labels, arrival: Arrival) -> None:
-        """Add the rows of `arrival`, which are at `place`, where they are wanted."""
+    def add(self, at_place: Labels | slice, arrival: Arrival) -> None:
+        """Add the rows of `arrival`, which are at `at_place`, where they are wanted."""
+        place = _indices(at_place)
         at = np.searchsorted(self._places, place)
         wanted = (at < len(self._places)) & (self._places[np.minimum(at, len(self._places) - 1)] == place)
         if not wanted.any():
@@ -349,7 +384,7 @@ def _summed(way: Way, losses: Sequence[str], target: str, fold: Sequence[Fold], 
     """The terms of some places, summed by a sweep of their own."""
     sums = _Sums(places, way.graph.nodes[target]["value"].shape)
     if len(places):
-        for arrival, place in zip(sweep(way, losses, [target], fold), rows.places, strict=True):
+        for arrival, place in zip(sweep(way, losses, [target], fold), rows.places.where, strict=True):
             sums.add(place, arrival)
     return sums
 

@@ -223,7 +223,7 @@ class PathSet:
             return np.array([path.term for path in self]).reshape(-1, *self.gradient.shape)
 
         name, whole = ", ".join(map(str, by)), self.gradient
-        return Flow(self.target, name, columns, labels, table.norms, table.shares, whole, ones, None, build)
+        return Flow(self.target, name, columns, table.norms, table.shares, whole, ones, None, lambda: labels, build)
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row a path: nodes, loss, entry, lag, norm, share. Needs the extra `pandas`."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -93,7 +94,8 @@ def merge(parts: Sequence[Stack], distinct: bool = False) -> Stack:
     ends = [(part.labels[0].tolist(), part.labels[-1].tolist()) for part in apart]
     if all(before[1] < after[0] for before, after in pairwise(ends)):
         return _joined(apart)
-    return _overlapping(apart, *places([part.labels for part in apart]))
+    union, place = unique_rows(np.concatenate([part.labels for part in apart]))
+    return _overlapping(apart, union, np.split(place, np.cumsum([len(part) for part in apart])[:-1]))
 
 
 def _same(some: Labels, others: Labels) -> bool:
@@ -117,8 +119,7 @@ def _overlapping(parts: Sequence[Stack], union: Labels, where: Sequence[Labels])
     rows = room((len(union), *first.shape[1:]), first.dtype)
     rows[...] = 0
     for part, place, shift in zip(parts, where, shifts, strict=True):
-        at = slice(place[0], place[-1] + 1) if place[-1] - place[0] + 1 == len(place) else place
-        rows[at] += part.rows if shift is None else part.rows * _factors(shift, part.rows.ndim)
+        rows[as_slice(place)] += part.rows if shift is None else part.rows * _factors(shift, part.rows.ndim)
     return Stack(union, rows, common)
 
 
@@ -177,7 +178,7 @@ def consolidated(stack: Stack) -> Stack:
 
 @dataclass(frozen=True)
 class Radix:
-    """Numbers rows of labels in their lexicographic order; `low` and `span` are the range of each column.
+    """Numbers labels; `low` and `span` are the range of each column.
 
     Where 64 bits do not suffice, the numbers are Python integers."""
 
@@ -193,11 +194,20 @@ class Radix:
         return cls(tuple(low), tuple(top - bottom + 1 for top, bottom in zip(high, low, strict=True)))
 
     def keys(self, labels: Labels) -> Labels:
-        """(R, columns) -> (R,)"""
+        """(R, columns) -> (R,) in the lexicographic order of the labels."""
+        return self._horner(labels, range(labels.shape[1]))
+
+    def cells(self, labels: Labels) -> Labels:
+        """(R, columns) -> (R,): places in a table of all possible labels, in which the first column varies fastest.
+
+        In a sweep that is the loss: rows that arrive together then lie side by side."""
+        return self._horner(labels, range(labels.shape[1] - 1, -1, -1))
+
+    def _horner(self, labels: Labels, columns: Sequence[int]) -> Labels:
         if math.prod(self.span) > 2**62:
             labels = labels.astype(object)
-        key = labels[:, 0] - self.low[0]
-        for column in range(1, labels.shape[1]):
+        key = labels[:, columns[0]] - self.low[columns[0]]
+        for column in columns[1:]:
             key = key * self.span[column] + (labels[:, column] - self.low[column])
         return np.asarray(key)
 
@@ -209,26 +219,59 @@ def unique_rows(labels: Labels) -> tuple[Labels, Labels]:
 
 
 DENSE = 2**25
-"""Numbers that a table from label to place may have."""
+"""Cells that a table of all possible labels may have."""
 
 
-def places(parts: Sequence[Labels]) -> tuple[Labels, list[Labels]]:
-    """The different rows of all `parts`, sorted, and for every part the places of its rows among them.
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Where the rows of several stacks go in arrays with a place for every label.
 
-    By a table of all possible labels where that is small, as for [t, k]: sorting millions of rows takes longer than
-    multiplying them."""
-    radix = Radix.of(*parts)
-    keys = [radix.keys(labels) for labels in parts]
-    possible = math.prod(radix.span)
-    if possible > DENSE:
+    There may be places for labels that no row has, and they may be in another order than labels are shown in: a table
+    of all [t, k] is written faster than millions of labels are sorted.
+
+    Attributes:
+        size: number of places.
+        where: a place for every row, one array or slice for each stack.
+    """
+
+    size: int
+    where: list[Labels | slice]
+    _union: Labels | None = field(repr=False)
+    _radix: Radix = field(repr=False)
+
+    @classmethod
+    def of(cls, parts: Sequence[Labels]) -> Places:
+        """Places for the labels of some stacks."""
+        radix = Radix.of(*parts)
+        possible = math.prod(radix.span)
+        if possible <= DENSE:
+            return cls(possible, [as_slice(radix.cells(labels)) for labels in parts], None, radix)
         union, place = unique_rows(np.concatenate(parts))
-        return union, np.split(place, np.cumsum([len(labels) for labels in parts])[:-1])
-    seen = np.zeros(possible, dtype=bool)
-    for key in keys:
-        seen[key] = True
-    found = np.flatnonzero(seen)
-    table = np.zeros(possible, dtype=np.int64)
-    table[found] = np.arange(len(found))
-    columns = np.unravel_index(found, radix.span)
-    union = np.stack([column + low for column, low in zip(columns, radix.low, strict=True)], axis=1)
-    return union, [table[key] for key in keys]
+        where = np.split(place, np.cumsum([len(labels) for labels in parts])[:-1])
+        return cls(len(union), [as_slice(part) for part in where], union, radix)
+
+    @cached_property
+    def _taken(self) -> npt.NDArray[np.bool_]:
+        """Whether there are rows at a place, by label: (*span)."""
+        taken = np.zeros(self.size, dtype=bool)
+        for place in self.where:
+            taken[place] = True
+        return taken.reshape(self._radix.span, order="F")
+
+    def shown(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """(size,) values at all places -> (labels,) in the order of the labels."""
+        if self._union is not None:
+            return values
+        return np.asarray(values.reshape(self._radix.span, order="F")[self._taken])
+
+    @cached_property
+    def labels(self) -> Labels:
+        """The different labels, sorted."""
+        return self._union if self._union is not None else np.argwhere(self._taken) + np.array(self._radix.low)
+
+
+def as_slice(place: Labels) -> Labels | slice:
+    """Neighbouring places, in order, as a slice, which is faster to write to."""
+    if place[-1] - place[0] + 1 == len(place) and (place[1:] > place[:-1]).all():
+        return slice(int(place[0]), int(place[-1]) + 1)
+    return place
