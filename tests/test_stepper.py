@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import unrollviz as uz
+from unrollviz.debugger import backward
+from unrollviz.debugger import stepper as go
 from unrollviz.debugger.events import PHASES
 from unrollviz.debugger.timeline import BLOCK, UNITS, State, Timeline, timeline
 from unrollviz.debugger.words import cotangent, describe
@@ -171,9 +173,8 @@ def test_memory_grows_with_the_values_and_not_with_steps_times_weights() -> None
     line = steps_of(run)
     for name in run.network.params:
         line.state_at(line.end).cotangent(name)
-    rows = sum(row.nbytes for row in line._rows.values())
     values = sum(node["value"].nbytes for _, node in line.graph.nodes(data=True))
-    assert rows <= values
+    assert line.backward.kept <= values
     assert len(line._kept["W"]) == 3 + 1
 
 
@@ -211,6 +212,77 @@ def test_moving_there_and_back(steps: int, unit: str, data: st.DataObject) -> No
     behind = line.move(cursor, unit, -by)
     earlier = [stop for stop in stops if stop < cursor]
     assert behind == (earlier[-by:][0] if earlier else 0)
+
+
+@given(
+    detail=st.sampled_from(["state", "op"]),
+    moves=st.lists(st.tuples(st.sampled_from(list(UNITS)), st.integers(1, 3)), max_size=6),
+    start=st.integers(0, 60),
+)
+def test_moves_forwards_and_the_same_backwards_end_where_they_began(
+    article: uz.Run, detail: str, moves: list[tuple[str, int]], start: int
+) -> None:
+    def walked(there: bool) -> list[tuple[int, dict[str, object]]]:
+        stepper = go.opened(article, detail=detail)
+        stepper = go.at(stepper, start)
+        steps = [stepper]
+        for unit, by in moves:
+            steps.append(go.moved(steps[-1], unit, by))
+        if not there:  # seen only from behind, on a timeline of its own
+            steps = [go.at(stepper, step.cursor) for step in reversed(steps)][::-1]
+        return [(step.cursor, known(step.state)) for step in (steps if there else reversed(steps))]
+
+    forth, back = walked(True), walked(False)
+    assert forth == back[::-1]
+    stepper = go.at(go.opened(article, detail=detail), start)
+    for unit, by in moves:
+        stops = list(stepper.timeline.stops(unit))
+        if stepper.cursor in stops and stops.index(stepper.cursor) + by < len(stops):
+            assert go.moved(go.moved(stepper, unit, by), unit, -by).cursor == stepper.cursor
+        stepper = go.moved(stepper, unit, by)
+
+
+def test_only_what_is_looked_at_is_worked_out() -> None:
+    line = steps_of(random_run(50))
+    assert line.backward.kept == 0
+    line.state_at(line.stops("phase")[1]).cotangent("s3")
+    assert line.backward.kept == 0
+    line.state_at(line.visits("s48")[1]).cotangent("s48")
+    some = line.backward.kept
+    assert not line.backward.finish(stop=lambda: True)
+    assert line.backward.kept == some
+    assert line.backward.finish()
+    assert line.backward.kept > 10 * some > 0
+
+
+def test_an_interrupted_sweep_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = steps_of(random_run(9))
+    wanted = steps_of(random_run(9)).state_at(line.end).cotangent("W")
+    calls = list[int]()
+    sweeping = backward.sweep
+
+    def broken(*arguments: object) -> object:
+        for number, arrival in enumerate(sweeping(*arguments)):
+            if number == 7 and not calls:
+                calls.append(number)
+                raise KeyboardInterrupt
+            yield arrival
+
+    monkeypatch.setattr("unrollviz.debugger.backward.sweep", broken)
+    with pytest.raises(KeyboardInterrupt):
+        line.backward.finish()
+    found = line.state_at(line.end).cotangent("W")
+    assert found is not None
+    assert np.array_equal(found, wanted)  # type: ignore[arg-type]
+
+
+def test_long_sums_are_the_same_from_either_side() -> None:
+    run = random_run(2 * BLOCK + 21)
+    forth, back = steps_of(run), steps_of(run)
+    places = forth.visits("W")
+    ahead = [forth.state_at(cursor).cotangent("W") for cursor in places]
+    behind = [back.state_at(cursor).cotangent("W") for cursor in reversed(places)][::-1]
+    assert all(np.array_equal(one, other) for one, other in zip(ahead, behind, strict=True))  # type: ignore[arg-type]
 
 
 def test_units_stop_where_their_kind_changes(article: uz.Run) -> None:

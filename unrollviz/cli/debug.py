@@ -1,27 +1,136 @@
-"""unrollviz debug: the debugger in the terminal."""
+"""unrollviz debug: the debugger in the terminal, and line by line where there is none."""
 
 from __future__ import annotations
 
+import gc
 import sys
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from unrollviz.cli.model import build
 from unrollviz.cli.options import detail_option, loss_option, model_options, param_option
-from unrollviz.errors import UnrollvizError
+from unrollviz.cli.terminal import say
+from unrollviz.errors import BadFile, UnrollvizError
+from unrollviz.names import clean
+
+if TYPE_CHECKING:
+    from unrollviz.debugger.stepper import Stepper
+
+LINE_LIMIT = 10_000
+"""Letters of a command."""
 
 
 @click.command(short_help="Step through it in the terminal, forwards and back.")
 @loss_option
 @param_option
 @detail_option
+@click.option("--session", type=click.Path(path_type=Path), metavar="FILE", help="A session that was saved.")
+@click.option(
+    "--script",
+    type=click.Path(path_type=Path, allow_dash=True),
+    metavar="FILE",
+    help="Commands, one a line, in place of keys; - reads them from standard input. The command help lists them.",
+)
 @model_options
-def debug(loss: str | None, param: str | None, detail: str, **model: Any) -> None:
-    """Step through the forward and the backward pass in the terminal. Keys: n next, p back, ? help, q quit."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UnrollvizError("debug needs a terminal; run it without a pipe, or use unrollviz explain L4 W")
+def debug(
+    loss: str | None, param: str | None, detail: str, session: Path | None, script: Path | None, **model: Any
+) -> None:
+    """Step through the forward and the backward pass in the terminal. Keys: n next, p back, ? help, q quit.
+
+    Where standard input is no terminal, or with --script, commands are read from it, one a line, and answered in plain
+    text: echo "continue" | unrollviz debug. A command that fails ends a script with exit code 2.
+    """
+    lines = script is not None or not sys.stdin.isatty()
+    if not lines and not sys.stdout.isatty():
+        raise UnrollvizError("debug needs a terminal; write to one, or give commands with --script FILE")
+    if lines:
+        with _opened(script) as source:
+            stepper = _opening(session, loss, param, detail, model)
+            gc.freeze()  # the run stays to the end: looking through it for garbage would hold up every command
+            _follow(stepper, source, str(script or "-"))
+        return
     from unrollviz import debug as open_debugger
 
+    if session is not None:
+        stepper = _opening(session, loss, param, detail, model)
+        run, losses, target, detail = stepper.run, list(stepper.losses), stepper.target, stepper.detail
+        sys.exit(open_debugger(run, losses=losses, target=target, detail=detail))
     run = build(**model)
     sys.exit(open_debugger(run, losses=loss, target=param or run.recurrent_weight, detail=detail))
+
+
+def _opening(session: Path | None, loss: str | None, param: str | None, detail: str, model: dict[str, Any]) -> Stepper:
+    """The session that was saved, or the beginning of what SPEC and the options describe."""
+    from unrollviz.debugger.session import read
+    from unrollviz.debugger.stepper import opened
+
+    if session is None:
+        return opened(build(**model), loss, param, detail)
+    given = click.get_current_context()
+    asked = [name for name in given.params if name not in ("session", "script")]
+    chosen = [name for name in asked if given.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT]
+    if chosen:
+        raise UnrollvizError(f"--session says all there is to say; leave out {chosen[0].replace('_', '-')}")
+    return read(session)
+
+
+@contextmanager
+def _opened(script: Path | None) -> Iterator[TextIO]:
+    """The script, or standard input. Raises BadFile."""
+    if script is None or str(script) == "-":
+        yield sys.stdin
+        return
+    try:
+        file = script.open(encoding="utf-8")
+    except OSError as error:
+        raise BadFile(clean(str(script)), f"cannot be read ({error.strerror}); check the path") from error
+    with file:
+        yield file
+
+
+def _follow(stepper: Stepper, source: TextIO, name: str) -> None:
+    """Obey every line; at a person's terminal errors are said and one goes on, elsewhere they end it.
+
+    Raises UnrollvizError, with the number of the line."""
+    from unrollviz.debugger.commands import obey
+    from unrollviz.debugger.telling import where
+
+    asking = source.isatty()
+    _say([*where(stepper), *(["help lists the commands, quit leaves"] if asking else [])])
+    for number, line in enumerate(_lines(source, name, asking), 1):
+        try:
+            answer = obey(stepper, line)
+        except UnrollvizError as error:
+            if not asking:
+                raise UnrollvizError(f"{clean(name)}, line {number}: {error}") from error
+            _say([f"error: {clean(str(error), 2000)}"])
+            continue
+        stepper = answer.stepper
+        _say(answer.lines)
+        if answer.leaves:
+            return
+
+
+def _lines(source: TextIO, name: str, asking: bool) -> Iterator[str]:
+    while True:
+        if asking:
+            sys.stdout.write("> ")
+            sys.stdout.flush()
+        try:
+            line = source.readline(LINE_LIMIT + 1)
+        except UnicodeDecodeError as error:
+            raise BadFile(clean(name), f"is not UTF-8 text (byte {error.start}); convert it first") from error
+        if not line:
+            return
+        if len(line) > LINE_LIMIT:
+            raise BadFile(clean(name), f"has a line of more than {LINE_LIMIT:,} letters; write one command a line")
+        yield line
+
+
+def _say(lines: list[str]) -> None:
+    say(lines)
+    sys.stdout.flush()

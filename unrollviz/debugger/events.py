@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
 
-import numpy as np
-
-from unrollviz.arrays import Array
-from unrollviz.graph import Graph, names_of
-from unrollviz.sweep import FOLDS, sweep
+from unrollviz.errors import UnknownName
+from unrollviz.graph import Graph, names_of, node_named
 
 PHASES: dict[str, str] = {
     "forward": "every state and output is computed from what comes before it",
@@ -19,15 +16,15 @@ PHASES: dict[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One thing that happens.
 
     Attributes:
         phase: a key of PHASES.
         node: the node that is computed, or that receives a contribution to its cotangent.
         time: the step at which it happens; None for a sum.
-        head: in the backward pass, the node that hands its cotangent back to its argument `node`.
+        head: in the backward pass, the node that hands its cotangent back to its argument `node`: one vjp, and the
+            addition of what it gives.
         key: the position of `node` among the arguments of `head`.
     """
 
@@ -38,14 +35,14 @@ class Event:
     key: int = 0
 
 
-def record(graph: Graph, losses: Sequence[str]) -> tuple[tuple[Event, ...], dict[str, Array]]:
-    """The events of a run whose backward pass starts at `losses`, and the cotangents that it hands on.
-
-    The second is node -> (1, *its shape), for every node that has arguments; the vjp of an edge with its head's
-    row is the contribution that the edge's event brings, so that no contribution needs to be stored.
+def schedule(graph: Graph, losses: Sequence[str]) -> tuple[Event, ...]:
+    """The events of a run whose backward pass starts at `losses`, in order. Nothing is computed for it.
 
     Raises UnknownName for an unknown loss.
     """
+    for name in losses:
+        if node_named(graph, name, "loss")["role"] != "loss":
+            raise UnknownName("loss", name, names_of(graph, "loss"))
     values: list[Event] = []
     compared: list[Event] = []
     for name, node in graph.nodes(data=True):
@@ -53,13 +50,17 @@ def record(graph: Graph, losses: Sequence[str]) -> tuple[tuple[Event, ...], dict
             compared.append(Event("loss", name, node["time"]))
         elif node["op"] is not None:
             values.append(Event("forward", name, node["time"]))
-    backward: list[Event] = []
-    rows: dict[str, Array] = {}
-    nodes = graph.nodes
-    with np.errstate(all="ignore"):
-        for arrival in sweep(graph, losses, list(graph), FOLDS["total"]):
-            edge = arrival.edge
-            backward.append(Event("backward", edge.tail, nodes[edge.head]["time"], edge.head, edge.key))
-            rows[edge.head] = arrival.rows
-    sums = [Event("sum", name, None) for name in names_of(graph, "parameter")]
-    return (*values, *compared, *backward, *sums), rows
+    sums = (Event("sum", name, None) for name in names_of(graph, "parameter"))
+    return (*values, *compared, *_backward(graph, losses), *sums)
+
+
+def _backward(graph: Graph, losses: Collection[str]) -> Iterator[Event]:
+    """An event an edge, in the order in which the sweep goes through them."""
+    reached = set(losses)
+    for head in reversed(list(graph)):
+        if head in reached:
+            time = graph.nodes[head]["time"]
+            for tail, parallel in graph.pred[head].items():
+                reached.add(tail)
+                for key in parallel:
+                    yield Event("backward", tail, time, head, key)

@@ -11,15 +11,18 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 
-from unrollviz.arrays import Array
-from unrollviz.debugger.events import Event, record
+from unrollviz.arrays import Array, Labels, many_objects
+from unrollviz.debugger.backward import Backward
+from unrollviz.debugger.events import PHASES, Event, schedule
 from unrollviz.errors import UnknownName
-from unrollviz.flow import TermSum
 from unrollviz.graph import Graph, node_named
 from unrollviz.jacobians import Jacobian, divide
+from unrollviz.terms import TermSum
 
 UNITS: dict[str, Callable[[Event], Hashable]] = {
     "event": lambda event: event,
@@ -29,12 +32,12 @@ UNITS: dict[str, Callable[[Event], Hashable]] = {
 }
 """What the cursor may move by: neighbouring events that are alike in this belong together."""
 
-BLOCK = 64
-"""Of the running sum at a node every so-many-th is kept, so that a parameter's sum over T steps is found at once."""
+BLOCK, GROUP = 64, 8
+"""Of the running sum at a node every so-many-th is kept, so that a parameter's sum over T steps is found at once; and
+behind the last one, sums of smaller groups, so that the next step costs no more than the one before."""
 
 
-@dataclass(frozen=True)
-class Contribution:
+class Contribution(NamedTuple):
     """What one edge adds to a node's cotangent.
 
     Attributes:
@@ -49,6 +52,22 @@ class Contribution:
 
 
 @dataclass(frozen=True, eq=False)
+class Columns:
+    """The events as arrays, an entry each, so that a search among very many of them is one comparison.
+
+    Attributes:
+        phases: place in PHASES.
+        times: -1 where there is none.
+        nodes: place of the node in `names`.
+    """
+
+    phases: Labels
+    times: Labels
+    nodes: Labels
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Timeline:
     """A run's events, made by `timeline`.
 
@@ -58,7 +77,7 @@ class Timeline:
         events: everything that happens, in order.
         computed_at: node -> the cursor from which on its value is known: 0 for what is given.
         contributions: node -> what its cotangent is the sum of, in the order of arrival.
-        crossed_at: (tail, head, key) -> the cursor from which on the backward pass has gone through that edge.
+        backward: the cotangents handed on; `backward.finish()` works them all out, where there is time for it.
     """
 
     graph: Graph
@@ -66,9 +85,9 @@ class Timeline:
     events: tuple[Event, ...]
     computed_at: dict[str, int]
     contributions: dict[str, list[Contribution]]
-    crossed_at: dict[tuple[str, str, int], int]
-    _rows: dict[str, Array] = field(repr=False)
+    backward: Backward = field(repr=False)
     _kept: dict[str, list[Array]] = field(default_factory=dict, repr=False)
+    _groups: dict[str, tuple[int, list[Array]]] = field(default_factory=dict, repr=False)
     _stops: dict[str, Sequence[int]] = field(default_factory=dict, repr=False)
 
     @property
@@ -132,25 +151,48 @@ class Timeline:
         """What the contribution `contributions[node][index]` adds to ∂L/∂node: shape of the node."""
         found = self.contributions[node][index]
         with np.errstate(all="ignore"):
-            return self._leave_chart(node, self._edge(node, found).vjp(self._rows[found.head])[0])
+            return self._leave_chart(node, self._edge(node, found).vjp(self.backward.row(found.head))[0])
 
     def cotangent(self, node: str, arrived: int) -> Array:
-        """The sum of the first `arrived` contributions to ∂L/∂node: shape of the node."""
-        if node in self.losses:
+        """The sum of the first `arrived` contributions to ∂L/∂node: shape of the node.
+
+        Added in the same groups whatever was asked before, so that it is the same to the last bit from either side."""
+        if node in self.starts:
             return np.ones(())
-        kept = self._kept.setdefault(node, [np.zeros(self.graph.nodes[node]["value"].shape)])
-        with np.errstate(all="ignore"):
-            while len(kept) <= arrived // BLOCK:
+        block, rest = divmod(arrived, BLOCK)
+        with self.backward.lock, np.errstate(all="ignore"):
+            if len(self.contributions[node]) <= GROUP:
+                return self._leave_chart(node, self._few(node, arrived))
+            kept = self._kept.setdefault(node, [np.zeros(self.graph.nodes[node]["value"].shape)])
+            while len(kept) <= block:
                 start = (len(kept) - 1) * BLOCK
                 kept.append(kept[-1] + self._sum(node, start, start + BLOCK))
-            rest = arrived % BLOCK
-            return self._leave_chart(node, kept[arrived // BLOCK] + self._sum(node, arrived - rest, arrived))
+            total = kept[block]
+            for group in self._groups_of(node, block, rest // GROUP):
+                total = total + group
+            return self._leave_chart(node, total + self._sum(node, arrived - rest % GROUP, arrived))
+
+    def _few(self, node: str, arrived: int) -> Array:
+        total = np.zeros(self.graph.nodes[node]["value"].shape)
+        for found in self.contributions[node][:arrived]:
+            total += self._edge(node, found).vjp(self.backward.row(found.head))[0]
+        return total
+
+    def _groups_of(self, node: str, block: int, count: int) -> list[Array]:
+        """The sums of the first `count` groups behind a block; kept for the block of the node looked at last."""
+        found, groups = self._groups.get(node, (block, []))
+        if found != block:
+            groups = []
+        for start in range(block * BLOCK + len(groups) * GROUP, block * BLOCK + count * GROUP, GROUP):
+            groups.append(self._sum(node, start, start + GROUP))
+        self._groups[node] = (block, groups)
+        return groups[:count]
 
     def _sum(self, node: str, start: int, stop: int) -> Array:
         total = TermSum(1, self.graph.nodes[node]["value"].shape)
         first = np.zeros(1, dtype=np.int64)
         for found in self.contributions[node][start:stop]:
-            total.add(first, self._rows[found.head], self._edge(node, found))
+            total.add(first, self.backward.row(found.head), self._edge(node, found))
         return np.asarray(total.result()[0])
 
     def _edge(self, node: str, found: Contribution) -> Jacobian:
@@ -163,27 +205,84 @@ class Timeline:
         return cotangent if scale is None else divide(cotangent, scale)
 
     @cached_property
+    def starts(self) -> frozenset[str]:
+        """The losses: a long run has thousands of them to look among."""
+        return frozenset(self.losses)
+
+    @cached_property
+    @many_objects()
+    def crossed_at(self) -> dict[tuple[str, str, int], int]:
+        """(tail, head, key) -> the cursor from which on the backward pass has gone through that edge."""
+        return {(e.node, e.head, e.key): cursor for cursor, e in enumerate(self.events, 1) if e.head is not None}
+
+    @cached_property
+    def columns(self) -> Columns:
+        """The events as arrays."""
+        names = tuple(self.graph)
+        node, phase = {name: i for i, name in enumerate(names)}, {name: i for i, name in enumerate(PHASES)}
+        return Columns(
+            np.array([phase[event.phase] for event in self.events], dtype=np.int8),
+            np.array([-1 if event.time is None else event.time for event in self.events], dtype=np.int64),
+            np.array([node[event.node] for event in self.events], dtype=np.int64),
+            names,
+        )
+
+    @cached_property
+    def furthest(self) -> dict[str, tuple[int, int]]:
+        """Node -> the first and the last step whose loss depends on it, of the losses asked for."""
+        found: dict[str, tuple[int, int]] = {}
+        for name in self.losses:
+            found[name] = (self.graph.nodes[name]["time"],) * 2
+        for head in reversed(list(self.graph)):
+            if head in found:
+                first, last = found[head]
+                for tail in self.graph.pred[head]:
+                    low, high = found.get(tail, (first, last))
+                    found[tail] = min(low, first), max(high, last)
+        return found
+
+    def loss(self, cursor: int) -> float | None:
+        """The sum of the losses asked for that are computed at a cursor; None before the first."""
+        cursors, sums = self._added
+        known = bisect_right(cursors, cursor)
+        return sums[known - 1] if known else None
+
+    @cached_property
+    def _added(self) -> tuple[list[int], list[float]]:
+        found = sorted((self.computed_at[name], float(self.graph.nodes[name]["value"])) for name in self.starts)
+        return [cursor for cursor, _ in found], list(accumulate(value for _, value in found))
+
+    def lag(self, event: Event) -> int | None:
+        """t - k of an event of the backward pass at step k: how far it is from the furthest loss whose cotangent it
+        hands on (|t - k| where a layer reads backwards). None in the other phases."""
+        if event.head is None or event.time is None:
+            return None
+        first, last = self.furthest[event.head]
+        return max(abs(last - event.time), abs(event.time - first))
+
+    @cached_property
     def _sums(self) -> dict[str, list[int]]:
         first = self.stops("phase")[-2] if self.end else 0
         return {event.node: [c] for c, event in enumerate(self.events[first:], first + 1) if event.phase == "sum"}
 
 
+@many_objects()
 def timeline(graph: Graph, losses: Sequence[str]) -> Timeline:
     """The timeline of the run on `graph`, at any level of detail, whose backward pass starts at `losses`.
 
+    No cotangent is worked out before it is asked for.
+
     Raises UnknownName for an unknown loss.
     """
-    events, rows = record(graph, losses)
+    events = schedule(graph, losses)
     computed_at = dict.fromkeys(graph, 0)
     contributions: dict[str, list[Contribution]] = {name: [] for name in graph}
-    crossed_at: dict[tuple[str, str, int], int] = {}
     for cursor, event in enumerate(events, 1):
         if event.head is not None:
             contributions[event.node].append(Contribution(event.head, event.key, cursor))
-            crossed_at[event.node, event.head, event.key] = cursor
         elif event.phase != "sum":
             computed_at[event.node] = cursor
-    return Timeline(graph, tuple(losses), events, computed_at, contributions, crossed_at, rows)
+    return Timeline(graph, tuple(losses), events, computed_at, contributions, Backward(graph, losses))
 
 
 @dataclass(frozen=True)
@@ -219,13 +318,13 @@ class State:
 
     def arrived(self, node: str) -> int:
         """How many contributions to ∂L/∂node are in. A loss that is asked for has one: ∂L/∂L_t = 1."""
-        if node in self.timeline.losses:
+        if node in self.timeline.starts:
             return int(self.computed(node))
         return bisect_right(self.timeline.contributions[node], self.cursor, key=lambda found: found.cursor)
 
     def expected(self, node: str) -> int:
         """How many contributions there will be in the end; 0 where no loss depends on `node`."""
-        return 1 if node in self.timeline.losses else len(self.timeline.contributions[node])
+        return 1 if node in self.timeline.starts else len(self.timeline.contributions[node])
 
     def cotangent(self, node: str) -> Array | None:
         """∂L/∂node so far, shape of the node, in the textbook's coordinates; None before it gets any."""
