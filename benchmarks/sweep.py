@@ -12,11 +12,12 @@ import statistics
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
 import unrollviz as uz
-from benchmarks.rivals import numpy_by_hand, torch_batched, torch_by_loss, unrollviz_answer
+from benchmarks.rivals import Answer, numpy_by_hand, torch_batched, torch_by_loss, unrollviz_answer
 from unrollviz.arrays import arithmetic
 from unrollviz.draw.text import table
 
@@ -34,9 +35,9 @@ def main() -> None:
     rows += [measured(cell, steps, units) for cell, steps, units in GATED]
     print("\n".join(table(HEADINGS, rows, left=(0,))))
     print(
-        f"flow by temporal of the recurrent weight (LSTM W_f, GRU W_n), float64, one instance, n = k = 16; medians of "
-        f"up to {REPEATS} turns as multiples of the limit, T² d² / 2 multiply-adds; PyTorch: is_grads_batched, one loss "
-        "at a time\n"
+        "flow by temporal of the recurrent weight (LSTM W_f, GRU W_n), float64, one instance, n = k = 16; medians of "
+        f"up to {REPEATS} turns as multiples of the limit, T² d² / 2 multiply-adds; PyTorch: is_grads_batched, or one "
+        "loss at a time\n"
     )
     print("\n".join(growth()))
 
@@ -62,26 +63,27 @@ def measured(cell: str, steps: int, units: int) -> list[str]:
             for _ in range(steps):
                 np.matmul(rows, weight, out=product)
 
+    by_hand, batched = numpy_by_hand(run) if cell == "elman" else None, torch_batched(run)
     turns: dict[str, Callable[[], object] | None] = {
         "limit": limit,
         "unrollviz": lambda: run.flow(param, by="temporal"),
-        "by hand": numpy_by_hand(run) if cell == "elman" else None,
-        "batched": torch_batched(run),
+        "by hand": by_hand,
+        "batched": batched,
         "by loss": torch_by_loss(run),
     }
-    agree(run, [turns["by hand"], turns["batched"] if steps <= 200 else None])
+    agree(run, [by_hand, batched if steps <= 200 else None])
     found = interleaved({name: turn for name, turn in turns.items() if turn is not None})
     base = found["limit"]
     others = [f"{found[name] / base:.2f}" if name in found else "–" for name in list(turns)[1:]]
     return [cell, f"{steps:,}", str(units), f"{base:.3f}", *others]
 
 
-def agree(run: uz.Run, rivals: Sequence[Callable[[], object] | None]) -> None:
+def agree(run: uz.Run, rivals: Sequence[Callable[[], Answer] | None]) -> None:
     """Raise AssertionError where a rival does not find the same numbers: then it solves another task."""
     norms, shares = unrollviz_answer(run)
     for rival in rivals:
         if rival is not None:
-            other_norms, other_shares = rival()  # type: ignore[misc]
+            other_norms, other_shares = rival()
             np.testing.assert_allclose(other_norms, norms, rtol=1e-8, atol=1e-9 * norms.max())
             np.testing.assert_allclose(other_shares, shares, rtol=1e-6, atol=1e-9)
 
@@ -101,7 +103,7 @@ def interleaved(turns: dict[str, Callable[[], object]]) -> dict[str, float]:
 def growth() -> list[str]:
     """How time and memory grow: exponents of T and of d, and what unrolling a long sequence takes."""
     runs = {(steps, units): network("elman", steps, units) for steps, units in ((500, 64), (2000, 64), (500, 256))}
-    found = interleaved({str(size): (lambda run=run: run.flow("W", by="temporal")) for size, run in runs.items()})
+    found = interleaved({str(size): partial(run.flow, "W", "temporal") for size, run in runs.items()})
     seconds = {size: found[str(size)] for size in runs}
     in_time = math.log(seconds[2000, 64] / seconds[500, 64]) / math.log(4)
     in_units = math.log(seconds[500, 256] / seconds[500, 64]) / math.log(4)
@@ -113,8 +115,8 @@ def growth() -> list[str]:
     network("elman", 10_000, 64)
     unrolled = time.perf_counter() - start
     return [
-        f"time grows as T^{in_time:.2f} (T = 500 to 2,000 at d = 64; 2 expected) and as d^{in_units:.2f} (d = 64 to 256 "
-        "at T = 500; at most 2 expected)",
+        f"time grows as T^{in_time:.2f} (T = 500 to 2,000 at d = 64; 2 expected) and as d^{in_units:.2f} "
+        "(d = 64 to 256 at T = 500; at most 2 expected)",
         f"memory of the flow at T = 2,000, d = 64: {peak / 2**20:.0f} MiB, that is {peak / (2000 * 2000 * 8):.1f} "
         "matrices of T × T numbers",
         f"unroll, T = 10,000, d = 64, with its graph at level state: {unrolled:.1f} s",
