@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import math
 import statistics
+import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
 from functools import partial
 
+import click
 import numpy as np
 
 import unrollviz as uz
@@ -31,8 +33,10 @@ HEADINGS = ("cell", "T", "d", "limit, s", "unrollviz", "NumPy by hand", "PyTorch
 
 def main() -> None:
     """Print the tables."""
-    rows = [measured("elman", steps, units) for steps, units in SIZES]
-    rows += [measured(cell, steps, units) for cell, steps, units in GATED]
+    rows = []
+    with click.progressbar([*(("elman", *size) for size in SIZES), *GATED], label="timing", file=sys.stderr) as cases:
+        for case in cases:
+            rows.append(measured(*case))
     print("\n".join(table(HEADINGS, rows, left=(0,))))
     print(
         "flow by temporal of the recurrent weight (LSTM W_f, GRU W_n), float64, one instance, n = k = 16; medians of "

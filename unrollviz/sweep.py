@@ -99,16 +99,27 @@ EVERY = 4
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """Rows that have come to an edge into a target; the edge's own vjp is still to be applied.
+    """Rows that have come to an edge into a target at `step`; the edge's own vjp is still to be applied.
 
-    labels: (R, columns);  rows: (R, *shape of edge.head), or (R,) counts;  exponents: (R,) or None: the numbers are
-    rows · 2^exponents.
+    rows: (R, *shape of edge.head), or (R,) counts;  exponents: (R,) or None: the numbers are rows · 2^exponents.
     """
 
     edge: Edge
-    labels: Labels
+    step: int
     rows: Labels
-    exponents: Exponents | None = None
+    exponents: Exponents | None
+    _stack: Stack
+    _fold: Sequence[Fold]
+
+    @property
+    def labels(self) -> Labels:
+        """(R, columns)"""
+        labels = self._stack.labels
+        for index, column in enumerate(self._fold):
+            if column.enter is not None:
+                labels = labels.copy() if labels is self._stack.labels else labels
+                labels[:, index] = column.enter(labels[:, index], self.step)
+        return labels
 
     @property
     def cotangents(self) -> Array:
@@ -194,6 +205,7 @@ def sweep_from(
 
 def _walk(way: Way, seeds: Mapping[str, Stack], fold: Sequence[Fold], carrier: Carrier) -> Iterator[Arrival]:
     distinct = any(column.distinct for column in fold)
+    crosses = any(column.cross for column in fold)
     on_the_way = {head for head, _ in way.heads}
     pending = {name: [seed] for name, seed in seeds.items()}
     for head, edges in way.heads:
@@ -203,11 +215,12 @@ def _walk(way: Way, seeds: Mapping[str, Stack], fold: Sequence[Fold], carrier: C
         if carrier.shrinks and head in way.scaled:
             here = rescaled(here)
         for edge in edges:
-            passing = _cross(fold, here, edge)
+            passing = _cross(fold, here, edge) if crosses else here
             if len(passing) == 0:
                 continue
             if edge.tail in way.targets:
-                yield _arrive(way.graph, fold, edge, passing)
+                last, step = leave_chart(way.graph, edge), entry_step(way.graph, edge)
+                yield Arrival(last, step, passing.rows, passing.exponents, passing, fold)
             if edge.tail in on_the_way:
                 pulled = carrier.pull(edge.jacobian, passing.rows)
                 pending.setdefault(edge.tail, []).append(Stack(passing.labels, pulled, passing.exponents))
@@ -238,17 +251,6 @@ def _cross(fold: Sequence[Fold], stack: Stack, edge: Edge) -> Stack:
         if column.joins and len(stack) > 1:
             stack = consolidated(stack)
     return stack
-
-
-def _arrive(graph: Graph, fold: Sequence[Fold], edge: Edge, stack: Stack) -> Arrival:
-    step = entry_step(graph, edge)
-    labels = stack.labels
-    if any(column.enter for column in fold):
-        labels = labels.copy()
-        for index, column in enumerate(fold):
-            if column.enter is not None:
-                labels[:, index] = column.enter(labels[:, index], step)
-    return Arrival(leave_chart(graph, edge), labels, stack.rows, stack.exponents)
 
 
 def leave_chart(graph: Graph, edge: Edge) -> Edge:
