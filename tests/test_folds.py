@@ -254,10 +254,11 @@ def test_unknown_names_are_refused_with_the_nearest():
         run.flow("W_f", by="lag", detail="states")
 
 
-def test_too_many_labels_are_refused_before_the_memory_is_taken(monkeypatch):
+@pytest.mark.parametrize(("limit", "value"), [("STACK_LIMIT", 8 * 2 * 100), ("LABEL_LIMIT", 100)])
+def test_too_many_labels_are_refused_before_the_memory_is_taken(monkeypatch, limit, value):
     import unrollviz.flow as flow_module
 
-    monkeypatch.setattr(flow_module, "STACK_LIMIT", 8 * 2 * 100)
+    monkeypatch.setattr(flow_module, limit, value)
     run = unrolled("lstm", steps=12)
     with pytest.raises(UnrollvizError, match=r"too many different labels .*route:weights,highway"):
         run.flow("W_f", by="route")

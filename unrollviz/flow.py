@@ -37,6 +37,9 @@ ROW_LIMIT = 20_000_000
 STACK_LIMIT = 2**30
 """Bytes that the rows at one node may take."""
 
+LABEL_LIMIT = 2**17
+"""Labels that edges may give to the paths at one node: more routes than that nobody reads."""
+
 
 @dataclass(frozen=True, eq=False)
 class Flow:
@@ -212,17 +215,19 @@ class _Rows:
 def fold_rows(graph: Graph | Way, losses: Sequence[str], target: str, fold: Sequence[Fold]) -> _Rows | None:
     """Labels, exact path counts and numbers of arrivals, from one sweep that carries integers. None without paths.
 
-    Raises UnrollvizError where there are more rows than ROW_LIMIT, or than fit into STACK_LIMIT at one node."""
+    Raises UnrollvizError where there are more rows than ROW_LIMIT, or at one node more labels than LABEL_LIMIT
+    or rows than fit into STACK_LIMIT."""
     whole = graph.graph if isinstance(graph, Way) else graph
     small = count_paths(graph, losses, target) < 2**62
+    by_edges = any(column.cross for column in fold)
     found: list[Arrival] = []
     rows = 0
     for arrival in sweep(graph, losses, [target], fold, SMALL_COUNTS if small else COUNTS):
-        rows += len(arrival.labels)
-        wide = len(arrival.labels) * whole.nodes[arrival.edge.head]["value"].size * 8
-        if rows > 4 * ROW_LIMIT or wide > STACK_LIMIT:
+        rows += len(arrival.rows)
+        wide = 8 * len(arrival.rows) * whole.nodes[arrival.edge.head]["value"].size
+        if rows > 4 * ROW_LIMIT or wide > STACK_LIMIT or (by_edges and len(arrival.rows) > LABEL_LIMIT):
             raise UnrollvizError(
-                f"there are too many different labels ({len(arrival.labels):,} at {arrival.edge.head} alone); label "
+                f"there are too many different labels ({len(arrival.rows):,} at {arrival.edge.head} alone); label "
                 "paths more coarsely, as route:weights,highway does, or ask for one loss"
             )
         found.append(arrival)
