@@ -8,8 +8,8 @@ from strategies import Recipe, bounded, recipes
 
 import unrollviz as uz
 from unrollviz import check as check_module
+from unrollviz import composite, jacobians, ops, paths, sweep
 from unrollviz import flow as flow_module
-from unrollviz import jacobians, ops, paths, sweep
 from unrollviz.check import BOUNDS, Comparison, Report, relative
 from unrollviz.errors import UnknownName
 from unrollviz.jacobians import Diagonal, Outer
@@ -296,13 +296,13 @@ def test_an_edge_lost_by_the_level_of_detail_is_found(monkeypatch, run, edge):
 
 @pytest.mark.parametrize("node", ["a2", "W@s1", "V@s3", "logits4"])
 def test_an_interior_path_lost_in_a_composite_edge_is_found(monkeypatch, run, node):
-    right = jacobians.Composite._pull
+    right = composite.Composite._pull
 
     def without(self, cotangents, edges):
         at = right(self, cotangents, edges)
         return {name: 0 * rows if name == node else rows for name, rows in at.items()}
 
-    monkeypatch.setattr(jacobians.Composite, "_pull", without)
+    monkeypatch.setattr(composite.Composite, "_pull", without)
     assert "paths_vs_reverse" in failing(run)
 
 

@@ -26,7 +26,7 @@ from unrollviz.draw.geometry import Box, arrange, rounded, shortened
 from unrollviz.draw.layout import kind_of, layout
 from unrollviz.draw.sheet import ATTRIBUTES, Sheet, escape
 from unrollviz.draw.style import LOOKS, MUTED, NEGATIVE, POSITIVE, faded, share_width, text_width
-from unrollviz.flow import edge_shares
+from unrollviz.gradient import edge_shares
 from unrollviz.graph import ROLES, Graph, Tracer, level_of_detail
 from unrollviz.names import clean, typeset
 from unrollviz.paths import PathSet

@@ -10,7 +10,7 @@ from strategies import integer_dags, recipes, seeds
 
 import unrollviz as uz
 from unrollviz.errors import NonFinite, ShapeError, UnknownName
-from unrollviz.flow import gradient
+from unrollviz.gradient import gradient
 from unrollviz.graph import (
     LEVELS,
     ROLES,

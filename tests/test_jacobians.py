@@ -8,20 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import Recipe, integer_dags, seeds
 
+from unrollviz.charts import InChart, divide
+from unrollviz.composite import Composite
 from unrollviz.graph import Tracer, contract, level_of_detail
-from unrollviz.jacobians import (
-    Broadcast,
-    Composite,
-    Dense,
-    Diagonal,
-    Gradient,
-    Identity,
-    InChart,
-    Jacobian,
-    Outer,
-    divide,
-    frobenius,
-)
+from unrollviz.jacobians import Broadcast, Dense, Diagonal, Gradient, Identity, Jacobian, Outer, frobenius
 from unrollviz.ops import OPS
 
 

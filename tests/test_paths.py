@@ -504,7 +504,7 @@ def test_slices_of_2_to_the_100_paths(many):
     assert [path.rank for path in itertools.islice(many[::-1], 2)] == [2**100 - 1, 2**100 - 2]
     with pytest.raises(TooManyPaths, match="1,267,650,600,228,229,401,496,703,205,376 paths") as caught:
         many.sum()
-    with pytest.raises(TooManyPaths, match=r"top\(12\), or take the sum apart with flow\(by='lag'\)"):
+    with pytest.raises(TooManyPaths, match=r"--top 12; top\(12\)\), or take the sum apart \(flow --by lag; flow\(by="):
         many.table()
     assert caught.value.count == 2**100
     assert many[5 : 2**70].count == 2**70 - 5

@@ -170,6 +170,20 @@ def test_log_norms_stay_finite_however_far_the_gradient_has_vanished(weight, det
     np.testing.assert_allclose(both.terms.sum(axis=0), run.gradient("U"), rtol=1e-12)
 
 
+def test_a_gradient_that_vanished_altogether_is_not_0():
+    run = vanishing(1e-20, 20)
+    error = abs(run.gradient("s20", "L20")[0, 0])
+    assert not run.gradient("s1", "L20").any()
+    for by in ("lag", "total", "entry"):
+        found = run.flow("s1", by, "L20")
+        assert found.log10_total_norm == pytest.approx(math.log10(error) - 380)
+        assert found.log10_norms.tolist() == pytest.approx([found.log10_total_norm])
+        assert found.shares.tolist() == pytest.approx([1.0])
+        assert found.cancellation == pytest.approx(1.0)
+    whole = run.flow("U", "lag")
+    assert whole.log10_total_norm == pytest.approx(math.log10(whole.total_norm))
+
+
 def test_terms_of_zero_have_no_logarithm(article):
     net = article.network.replace(V=np.zeros((4, 3)))
     run = uz.unroll(net, article.inputs, article.targets)

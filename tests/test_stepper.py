@@ -14,7 +14,7 @@ from unrollviz.debugger.events import PHASES
 from unrollviz.debugger.timeline import BLOCK, UNITS, State, Timeline, timeline
 from unrollviz.debugger.words import cotangent, describe
 from unrollviz.errors import UnknownName
-from unrollviz.flow import cotangents
+from unrollviz.gradient import cotangents
 
 
 def random_run(steps: int = 4, units: int = 2, instances: int = 1, seed: int = 0, cell: str = "elman") -> uz.Run:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from strategies import WEIGHTED_SUM, Recipe, integer_dags, recipes
 
 import unrollviz as uz
-from unrollviz import jacobians
+from unrollviz import charts, composite, jacobians
 from unrollviz import units as units_module
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.graph import Tracer, contract, level_of_detail, names_of
@@ -211,9 +211,9 @@ def test_units_that_an_edge_does_not_join():
 
 
 def kinds_of(base):
-    """Every class of Jacobian that the module still knows (a dataclass with slots leaves its first draft behind)."""
+    """Every class of Jacobian that the modules still know (a dataclass with slots leaves its first draft behind)."""
     for kind in base.__subclasses__():
-        if getattr(jacobians, kind.__name__, None) is kind:
+        if any(getattr(module, kind.__name__, None) is kind for module in (jacobians, charts, composite)):
             yield kind
             yield from kinds_of(kind)
 
@@ -247,7 +247,7 @@ def test_the_structure_is_what_is_not_0_and_derivatives_are_the_matrices(cell):
     seen = set()
     for detail in ("op", "gate"):
         for _, _, jacobian in run.level(detail).edges(data="jacobian"):
-            plain = jacobian.jacobian if isinstance(jacobian, jacobians.InChart) else jacobian
+            plain = jacobian.jacobian if isinstance(jacobian, charts.InChart) else jacobian
             seen |= {type(plain), type(jacobian)}
             joins, blocks = joined(jacobian).joins, plain.matrix()
             columns = 1 if jacobian.per_instance else math.prod(jacobian.in_shape[1:])
@@ -256,7 +256,7 @@ def test_the_structure_is_what_is_not_0_and_derivatives_are_the_matrices(cell):
             for b, i in itertools.product(range(len(blocks)), range(blocks.shape[1])):
                 if jacobian.out_shape != () or jacobian.per_instance:
                     np.testing.assert_allclose(derivatives(jacobian, b, i), blocks[b, i], rtol=1e-13)
-    assert {jacobians.Composite, jacobians.InChart, jacobians.Columns, jacobians.Softmax, jacobians.Outer} <= seen
+    assert {composite.Composite, charts.InChart, jacobians.Columns, jacobians.Softmax, jacobians.Outer} <= seen
 
 
 @pytest.mark.parametrize(
@@ -490,7 +490,7 @@ def test_refusals_say_what_to_do(article):
             article.paths(to=name, detail="unit")
     with pytest.raises(UnknownName, match="norm"):
         article.paths(to="W", detail="unit").top(3, by="weight")
-    with pytest.raises(UnknownName):
+    with pytest.raises(UnrollvizError, match=r"W\[0,0\] is one entry of a node; .*detail unit"):
         article.paths(to="W[0,0]")
 
 

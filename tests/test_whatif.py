@@ -15,9 +15,9 @@ import unrollviz as uz
 from unrollviz.debugger import stepper as go
 from unrollviz.debugger.whatif import BadEdit, Clip, Cut, Edit, Set, applied, compare, edit, gradients
 from unrollviz.errors import NonFinite, UnknownName, UnrollvizError
-from unrollviz.flow import gradient
+from unrollviz.gradient import gradient
 from unrollviz.graph import formula
-from unrollviz.unrolled import unroll_batch
+from unrollviz.unrolled import (unroll_batch)
 
 CELLS = ("elman", "gru", "lstm")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -16,8 +17,9 @@ from unrollviz.arrays import Array
 from unrollviz.diagnose import Diagnosis, diagnose
 from unrollviz.errors import NonFinite, UnknownName, UnrollvizError
 from unrollviz.explain import explain, explain_total
-from unrollviz.flow import Flow, Truncation, edge_shares, flow, gradient, truncation
+from unrollviz.flow import Flow, flow
 from unrollviz.folds import By, grouping
+from unrollviz.gradient import Truncation, edge_shares, gradient, truncation
 from unrollviz.graph import LEVELS, Graph, level_of_detail, names_of, node_named
 from unrollviz.network import Network as PlainNetwork
 from unrollviz.neurons import Target
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from unrollviz.readers.found import Found
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Network(PlainNetwork):
     """A recurrent network that can be read from files and written to them. See `unrollviz.network.Network`."""
 
@@ -70,7 +72,7 @@ class Network(PlainNetwork):
         save(self, path)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Run(unrolling.Unrolled):
     """An unrolled network and the questions one can ask of it. Made by `unroll`."""
 
@@ -148,7 +150,8 @@ class Run(unrolling.Unrolled):
         if detail == "unit":
             target = Target.named(to)
             return UnitPaths(self.level("gate", self._target(target.node)), chosen, target)
-        return PathSet(self.level(detail, self._target(to)), chosen, to)
+        name = self._target(to)
+        return PathSet(self.level(detail, name), chosen, name)
 
     def tree(
         self, losses: str | Sequence[str] | None = None, to: str | None = None, *, detail: str = "state"
@@ -167,15 +170,16 @@ class Run(unrolling.Unrolled):
 
         Args:
             by: total, loss, entry, lag, temporal, route or path; `route:W_f,highway` counts some kinds of edges only;
-                a function (label, edge) -> label, which is given None at a loss; or a sequence of these.
+                a function (label, edge) -> label, which is given None at a loss, and edges with the names of their
+                nodes, `lambda n, edge: (n or 0) + edge.tail.startswith("c")`; or several of these.
             detail: the level whose paths are counted; state where not given, op for routes, which no other level has.
 
         Raises UnknownName for an unknown fold, target, loss or level of detail, TooManyPaths for too many by path."""
         chosen, name = self.loss_names(losses), self._target(target)
-        parts = [by] if isinstance(by, str) or callable(by) else list(by)
+        parts = [by] if isinstance(by, str) or not isinstance(by, Sequence) else by
         if "path" in parts:
             return PathSet(self.level(detail or "state", name), chosen, name).as_flow(parts)
-        group = grouping(self.graph, parts)
+        group = grouping(self.graph, by)
         if group.routes and detail not in (None, "op"):
             raise UnrollvizError(f"routes are made of single edges, which level {detail} has not; leave the level out")
         graph = self.level(detail or ("op" if group.routes else "state"), name)
@@ -247,6 +251,8 @@ class Run(unrolling.Unrolled):
         return picture(graph, highlight=path, shares=shares, title=title)
 
     def _target(self, name: str) -> str:
+        if name.startswith("l1.") and name not in self.graph and name[3:] in self.graph:
+            return name[3:]  # what it would be called if there were more layers
         several = [
             param
             for param in self.network.params
@@ -254,6 +260,8 @@ class Run(unrolling.Unrolled):
         ]
         if name not in self.graph and several:
             raise UnrollvizError(f"there are several {name} here; choose one of {', '.join(several)}")
+        if name.partition("[")[0] in self.graph and re.fullmatch(r"\S+\[\d+(, ?\d+)*\]", name):
+            raise UnrollvizError(f"{name} is one entry of a node; paths from neuron to neuron lead there: detail unit")
         if name not in self.graph:
             raise UnknownName("parameter or node", name, self.graph)
         if self.graph.nodes[name]["role"] == "loss":

@@ -23,8 +23,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from unrollviz.arrays import Array
+from unrollviz.charts import InChart
 from unrollviz.graph import Graph, backward_edges
-from unrollviz.jacobians import Broadcast, Diagonal, Identity, InChart, Jacobian, Outer, norms
+from unrollviz.jacobians import Broadcast, Diagonal, Identity, Jacobian, Outer, norms
 from unrollviz.sweep import Edge, leading_to, leave_chart
 from unrollviz.terms import MEMORY_LIMIT
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from unrollviz.arrays import Array, arithmetic
 from unrollviz.errors import UnknownName
-from unrollviz.flow import flow, gradient
+from unrollviz.flow import flow
+from unrollviz.gradient import gradient
 from unrollviz.graph import Graph, level_of_detail, names_of
 from unrollviz.jacobians import norms
 from unrollviz.ops import OPS

@@ -16,6 +16,7 @@ from unrollviz.readers.limits import BYTES_LIMIT
 from unrollviz.readers.sequence import read_npz, read_text
 from unrollviz.readers.weights import load
 from unrollviz.samples import article, spell
+from unrollviz.unrolled import check_size
 
 RANDOM_STEPS = 10
 """T of the random sequence that a model is run on where no data are given."""
@@ -138,6 +139,7 @@ def _random(experiment: Experiment, found: Found | None) -> Sequence:
     model = experiment.model
     n, k = (found.network.inputs, found.network.outputs) if found else (model.inputs or 4, model.outputs or 4)
     steps = experiment.data.steps or RANDOM_STEPS
+    check_size(found.network if found else _initialised(experiment, Sequence(None, None, n, k)), steps, 1)
     xs = rng.standard_normal((steps, n))
     targets: Any = {
         "distributions": rng.integers(0, k, steps),

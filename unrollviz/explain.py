@@ -13,7 +13,8 @@ import numpy as np
 from unrollviz.arrays import Array
 from unrollviz.draw.layout import kind_of
 from unrollviz.draw.text import bar, integer, matrix, number, percent, side_by_side, table
-from unrollviz.flow import Flow, flow, gradient
+from unrollviz.flow import Flow, flow
+from unrollviz.gradient import gradient
 from unrollviz.graph import LEVELS, Graph, formula
 from unrollviz.jacobians import frobenius
 from unrollviz.names import derivative, subscript, typeset

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from unrollviz.arrays import Array, Labels, Shape, arithmetic
-from unrollviz.errors import NonFinite, UnrollvizError
-from unrollviz.graph import Graph, node_named
-from unrollviz.jacobians import divide, frobenius
+from unrollviz.errors import UnrollvizError
+from unrollviz.gradient import check_gradient, count_paths, scaled_gradient
+from unrollviz.graph import Graph
+from unrollviz.jacobians import frobenius
 from unrollviz.stacks import Exponents, Places, times_power
 from unrollviz.sweep import (
     COUNTS,
@@ -20,14 +21,10 @@ from unrollviz.sweep import (
     LAG,
     LOSS,
     SMALL_COUNTS,
-    TOTAL,
     Arrival,
     Fold,
     Way,
-    completions,
-    push_forward,
     sweep,
-    truncated,
 )
 from unrollviz.terms import TermSum, at_once, check_memory, dots_with
 
@@ -37,7 +34,7 @@ ROW_LIMIT = 20_000_000
 STACK_LIMIT = 2**30
 """Bytes that the rows at one node may take."""
 
-LABEL_LIMIT = 2**17
+LABEL_LIMIT = 2**18
 """Labels that edges may give to the paths at one node: more routes than that nobody reads."""
 
 
@@ -62,8 +59,12 @@ class Flow:
     gradient: Array
     _counts: Labels = field(repr=False)
     _scaled: tuple[Array, Exponents] | None = field(repr=False)
+    _total: tuple[float, int] = field(repr=False)
     _labels: Callable[[], Labels] = field(repr=False)
     _terms: Callable[[], Array] = field(repr=False)
+
+    def __repr__(self) -> str:
+        return f"<Flow of {self.target} by {self.by}: {len(self.norms):,} rows, norm {self.total_norm:.6g}>"
 
     @cached_property
     def labels(self) -> Labels:
@@ -88,8 +89,16 @@ class Flow:
         return frobenius(self.gradient)
 
     @property
+    def log10_total_norm(self) -> float:
+        """log₁₀ ‖G‖, finite however far it has vanished; -inf where G = 0."""
+        norm, power = self._total
+        return math.log10(norm) + power * math.log10(2.0) if norm > 0 else -math.inf
+
+    @property
     def cancellation(self) -> float:
         """κ = Σ‖term‖ / ‖G‖ ≥ 1; NaN where G = 0."""
+        if self.total_norm == 0 and self.log10_total_norm > -math.inf:
+            return float((10 ** (self.log10_norms - self.log10_total_norm)).sum())
         return cancellation(self.norms, self.total_norm)
 
     @property
@@ -103,101 +112,6 @@ class Flow:
 def cancellation(norms: Array, total_norm: float) -> float:
     """κ = Σ‖term‖ / ‖G‖; NaN where G = 0."""
     return float(norms.sum() / total_norm) if total_norm > 0 else float("nan")
-
-
-def gradient(graph: Graph | Way, losses: Sequence[str], target: str, fold: Fold = TOTAL) -> Array:
-    """Σ_t ∂L_t/∂target over the `losses`: one reverse sweep. Shape of the target.
-
-    A `fold` that drops paths on their way leaves their terms out of the sum.
-
-    Raises NonFinite, naming the first node of the backward pass, where a cotangent overflows."""
-    whole = graph.graph if isinstance(graph, Way) else graph
-    total = TermSum(1, node_named(whole, target, "parameter or node")["value"].shape)
-    with arithmetic():
-        for arrival in sweep(graph, losses, [target], (fold,)):
-            rows = arrival.cotangents.sum(axis=0, keepdims=True)
-            total.add(np.zeros(1, dtype=np.int64), rows, arrival.edge.jacobian)
-        result: Array = total.result()[0]
-    check_gradient(whole, losses, target, result)
-    return result
-
-
-@dataclass(frozen=True, eq=False)
-class Truncation:
-    """How far a truncated gradient is from the true one.
-
-    Attributes:
-        steps: the lag at which it was cut.
-        gradient: the truncated gradient.
-        cosine: of the angle between the two; NaN where one of them is 0.
-        norm_ratio: truncated by true; NaN where the true one is 0.
-    """
-
-    steps: int
-    gradient: Array
-    cosine: float
-    norm_ratio: float
-
-
-def truncation(graph: Graph, losses: Sequence[str], target: str, steps: int) -> Truncation:
-    """∂L/∂target without the paths whose lag exceeds `steps`, and how far that is from the whole."""
-    whole = gradient(graph, losses, target)
-    cut = gradient(graph, losses, target, truncated(graph, target, steps))
-    norm, size = frobenius(whole), frobenius(cut)
-    nan = float("nan")
-    cosine = float(((whole / norm) * (cut / size)).sum()) if norm > 0 and size > 0 else nan
-    return Truncation(steps, cut, cosine, size / norm if norm > 0 else nan)
-
-
-def cotangents(graph: Graph, losses: Sequence[str]) -> dict[str, Array]:
-    """∂(Σ losses)/∂node for every node that a loss depends on: one reverse sweep that stops nowhere.
-
-    In the textbook's coordinates; entries at ŷ are infinite where ŷ underflows to 0."""
-    found: dict[str, Array] = {}
-    with arithmetic():
-        for arrival in sweep(graph, losses, list(graph), (TOTAL,)):
-            pulled = arrival.edge.jacobian.vjp(arrival.cotangents)[0]
-            tail = arrival.edge.tail
-            found[tail] = found[tail] + pulled if tail in found else pulled
-    return found
-
-
-def edge_shares(graph: Graph, losses: Sequence[str], target: str) -> dict[tuple[str, str, int], float]:
-    """(tail, head, key) -> the summed share of all paths through that edge, however many they are.
-
-    Exact: <cotangent at head, ∂head/∂tail · tangent at tail> / <G, G>, the tangent being pushed forward from the
-    target in direction G, so that one reverse and one forward sweep serve all edges. Empty where G = 0."""
-    whole = gradient(graph, losses, target)
-    size = frobenius(whole)
-    if size == 0:
-        return {}
-    with arithmetic():
-        tangents = dict(push_forward(graph, target, whole[None] / size))
-        scale = graph.nodes[target].get("scale")
-        if scale is not None:  # edges carry tangents in the chart
-            tangents[target] = divide(tangents[target], scale)
-        return {
-            (edge.tail, edge.head, edge.key): float(
-                (rows * graph.edges[edge.tail, edge.head, edge.key]["jacobian"].jvp(tangents[edge.tail])).sum()
-            )
-            / size
-            for edge, rows in ((a.edge, a.cotangents) for a in sweep(graph, losses, list(graph), (TOTAL,)))
-            if edge.tail in tangents
-        }
-
-
-def check_gradient(graph: Graph, losses: Sequence[str], target: str, result: Array) -> None:
-    """Raise NonFinite, naming the first node whose cotangent is NaN or infinite, where `result` holds such a value."""
-    if np.isfinite(result).all():
-        return
-    node, time = target, graph.nodes[target]["time"]
-    inside = [name for name, role in graph.nodes(data="role") if role not in ("parameter", "loss", "output")]
-    with arithmetic():
-        for arrival in sweep(graph, losses, inside, (TOTAL,)):
-            if not np.isfinite(arrival.edge.jacobian.vjp(arrival.cotangents)).all():
-                node, time = arrival.edge.tail, graph.nodes[arrival.edge.tail]["time"]
-                break
-    raise NonFinite("the cotangent", node, time, "the gradient overflows; scale the weights down or shorten the run")
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,8 +141,8 @@ def fold_rows(graph: Graph | Way, losses: Sequence[str], target: str, fold: Sequ
         wide = 8 * len(arrival.rows) * whole.nodes[arrival.edge.head]["value"].size
         if rows > 4 * ROW_LIMIT or wide > STACK_LIMIT or (by_edges and len(arrival.rows) > LABEL_LIMIT):
             raise UnrollvizError(
-                f"there are too many different labels ({len(arrival.rows):,} at {arrival.edge.head} alone); label "
-                "paths more coarsely, as route:weights,highway does, or ask for one loss"
+                f"there are too many different labels, {len(arrival.rows):,} of paths through {arrival.edge.head}; "
+                "count kinds of edges together, as route:weights,highway does (diagnose says how often each is used)"
             )
         found.append(arrival)
     if not found:
@@ -265,7 +179,6 @@ def flow(
 
     `by` and `columns` name the fold and its columns; `read` makes of labels what is shown.
 
-
     A row that arrives once keeps its term factored: its norm comes from the factors. Rows that arrive
     several times are summed first, as many at once as memory allows.
 
@@ -273,56 +186,96 @@ def flow(
     """
     check_rows(losses, fold, by)
     way = Way.to(graph, [target])
-    whole = gradient(way, losses, target)
+    numbers, power = scaled_gradient(way, losses, target)
+    whole = np.ldexp(numbers, power)
     rows = fold_rows(way, losses, target, fold)
+    names = tuple(columns) or (by,)
     if rows is None:
         none = np.zeros(0)
-        return Flow(target, by, tuple(columns) or (by,), none, none, whole, none, None, _nothing(fold), _nothing(whole))
-    places = rows.places
-    size = frobenius(whole)
-    direction = whole / size if size > 0 else whole
-    shares, norms = np.zeros(places.size), np.zeros(places.size)
-    powers: list[tuple[Labels | slice, Exponents]] = []
-    often = np.flatnonzero(rows.arrivals > 1)
-    once = np.flatnonzero(rows.arrivals == 1)
-    several = _blocks(often, whole.shape)
+        return Flow(target, by, names, none, none, whole, none, None, (0.0, 0), _nothing(fold), _nothing(whole))
+    swept = _Swept(way, losses, target, fold, rows)
     with arithmetic():
-        sums = [_Sums(block, whole.shape) for block in several[:1]]
-        for arrival, place in zip(sweep(way, losses, [target], fold), places.where, strict=True):
-            jacobian = arrival.edge.jacobian
-            shares[place] += times_power(dots_with(arrival.rows, jacobian, direction), arrival.exponents)
-            if len(once):
-                _note_norms(arrival, place, None if len(often) == 0 else rows.arrivals[place] == 1, norms, powers)
-            for first in sums:
-                first.add(place, arrival)
-        for index, block in enumerate(several):
-            found = sums.pop() if index == 0 else _summed(way, losses, target, fold, rows, block)
-            norms[block], raised = found.norms()
-            if raised is not None:
-                powers.append((block, raised))
-        norms, shares = places.shown(norms), places.shown(shares)
-        shares = shares / size if size > 0 else np.full(len(shares), np.nan)
-        scaled = (norms, places.shown(_together(powers, places.size))) if powers else None
-        norms = norms if scaled is None else times_power(*scaled)
+        mantissas, powers, shares = swept.figures(numbers, power)
+    norms = mantissas if powers is None else times_power(mantissas, powers)
     check_gradient(graph, losses, target, norms)
 
-    def terms() -> Array:
-        check_memory(len(norms), whole.shape)
-        shown = places.shown(np.arange(places.size))
-        with arithmetic():
-            return _summed(way, losses, target, fold, rows, np.sort(shown)).result()[np.argsort(np.argsort(shown))]
-
     def labels() -> Labels:
-        return places.labels if read is None else read(places.labels)
+        return rows.places.labels if read is None else read(rows.places.labels)
 
-    counts = places.shown(rows.counts)
-    return Flow(target, by, tuple(columns) or (by,), norms, shares, whole, counts, scaled, labels, terms)
+    scaled, total = None if powers is None else (mantissas, powers), (frobenius(numbers), power)
+    counts = rows.places.shown(rows.counts)
+    return Flow(target, by, names, norms, shares, whole, counts, scaled, total, labels, swept.terms)
 
 
 def _nothing(like: Sequence[Fold] | Array) -> Callable[[], Labels]:
     """No labels for a fold, no terms of the shape of a gradient."""
     shape = like.shape if isinstance(like, np.ndarray) else (len(like),)
     return lambda: np.zeros((0, *shape), dtype=np.float64 if isinstance(like, np.ndarray) else np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class _Swept:
+    """Sweeps for the figures and the terms of a fold whose rows are known."""
+
+    way: Way
+    losses: Sequence[str]
+    target: str
+    fold: Sequence[Fold]
+    rows: _Rows
+
+    @property
+    def shape(self) -> Shape:
+        shape: Shape = self.way.graph.nodes[self.target]["value"].shape
+        return shape
+
+    def arrivals(self) -> Iterator[tuple[Arrival, Labels | slice]]:
+        """Every arrival with the places of its rows."""
+        return zip(sweep(self.way, self.losses, [self.target], self.fold), self.rows.places.where, strict=True)
+
+    def figures(self, whole: Array, power: int) -> tuple[Array, Exponents | None, Array]:
+        """Norms, their powers of two if any, and shares of `whole` · 2^`power`, in the order of the labels."""
+        size = frobenius(whole)
+        direction = whole / size if size > 0 else whole
+        arrivals, places = self.rows.arrivals, self.rows.places
+        shares, norms = np.zeros(places.size), np.zeros(places.size)
+        powers: list[tuple[Labels | slice, Exponents]] = []
+        often, once = np.flatnonzero(arrivals > 1), bool((arrivals == 1).any())
+        several = _blocks(often, whole.shape)
+        sums = [_Sums(block, whole.shape) for block in several[:1]]
+        for arrival, place in self.arrivals():
+            dots = dots_with(arrival.rows, arrival.edge.jacobian, direction)
+            shares[place] += times_power(dots, _apart(arrival.exponents, power, len(dots)))
+            if once:
+                _note_norms(arrival, place, None if len(often) == 0 else arrivals[place] == 1, norms, powers)
+            for first in sums:
+                first.add(place, arrival)
+        for index, block in enumerate(several):
+            norms[block], raised = (sums.pop() if index == 0 else self.summed(block)).norms()
+            if raised is not None:
+                powers.append((block, raised))
+        shown = places.shown(shares) / size if size > 0 else np.full(len(places.shown(shares)), np.nan)
+        return places.shown(norms), places.shown(_together(powers, places.size)) if powers else None, shown
+
+    def summed(self, places: Labels) -> _Sums:
+        """The terms of some places, sorted, summed by a sweep of their own."""
+        sums = _Sums(places, self.shape)
+        for arrival, place in self.arrivals():
+            sums.add(place, arrival)
+        return sums
+
+    def terms(self) -> Array:
+        """Every row's term, in the order of the labels."""
+        shown = self.rows.places.shown(np.arange(self.rows.places.size))
+        check_memory(len(shown), self.shape)
+        with arithmetic():
+            return self.summed(np.sort(shown)).result()[np.argsort(np.argsort(shown))]
+
+
+def _apart(exponents: Exponents | None, power: int, rows: int) -> Exponents | None:
+    """How far the powers of two of some rows lie above or below `power`."""
+    if power == 0:
+        return exponents
+    return (np.zeros(rows, dtype=np.int64) if exponents is None else exponents) - power
 
 
 def _together(powers: Sequence[tuple[Labels | slice, Exponents]], size: int) -> Exponents:
@@ -383,18 +336,3 @@ class _Sums:
             at, rows = at[wanted], rows[wanted]
             exponents = None if exponents is None else exponents[wanted]
         self._sum.add(at, rows, arrival.edge.jacobian, exponents)
-
-
-def _summed(way: Way, losses: Sequence[str], target: str, fold: Sequence[Fold], rows: _Rows, places: Labels) -> _Sums:
-    """The terms of some places, summed by a sweep of their own."""
-    sums = _Sums(places, way.graph.nodes[target]["value"].shape)
-    if len(places):
-        for arrival, place in zip(sweep(way, losses, [target], fold), rows.places.where, strict=True):
-            sums.add(place, arrival)
-    return sums
-
-
-def count_paths(graph: Graph | Way, losses: Sequence[str], target: str) -> int:
-    """The exact number of paths from the losses back to the target, without walking one."""
-    ways = completions(graph, target)
-    return sum(ways.get(loss, 0) for loss in losses)

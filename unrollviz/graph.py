@@ -19,8 +19,10 @@ import networkx as nx
 import numpy as np
 
 from unrollviz.arrays import Array, many_objects
+from unrollviz.charts import InChart
+from unrollviz.composite import Composite
 from unrollviz.errors import NonFinite, ShapeError, UnknownName
-from unrollviz.jacobians import Composite, Diagonal, InChart, Jacobian
+from unrollviz.jacobians import Diagonal, Jacobian
 from unrollviz.names import typeset
 from unrollviz.ops import OPS
 

@@ -130,6 +130,11 @@ class Network:
     layers: int = 1
     bidirectional: bool = False
 
+    def __repr__(self) -> str:
+        more = f", {self.layers} layers" * (self.layers > 1) + ", both directions" * self.bidirectional
+        size = int(self.count_parameters())
+        return f"<{self.cell} network: n = {self.inputs}, d = {self.hidden}, k = {self.outputs}{more}; {size:,} parameters>"
+
     def __post_init__(self) -> None:
         check_choice(self.cell, self.activation, self.layers)
         params = {name: read_only(value) for name, value in self.params.items()}

@@ -17,22 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from unrollviz.arrays import Array, Shape
+from unrollviz.charts import InChart, LeaveChart
+from unrollviz.composite import Composite
 from unrollviz.errors import UnrollvizError
 from unrollviz.graph import Graph
-from unrollviz.jacobians import (
-    Broadcast,
-    Columns,
-    Composite,
-    Dense,
-    Diagonal,
-    Gradient,
-    Identity,
-    InChart,
-    Jacobian,
-    LeaveChart,
-    Outer,
-    Softmax,
-)
+from unrollviz.jacobians import Broadcast, Columns, Dense, Diagonal, Gradient, Identity, Jacobian, Outer, Softmax
 
 Indices: TypeAlias = npt.NDArray[Any]
 """Whole numbers: places of units, or (dtype object) numbers of paths."""

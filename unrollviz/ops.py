@@ -11,18 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from unrollviz.arrays import Array
-from unrollviz.jacobians import (
-    Broadcast,
-    Columns,
-    Composite,
-    Dense,
-    Diagonal,
-    Gradient,
-    Identity,
-    Jacobian,
-    Outer,
-    Softmax,
-)
+from unrollviz.composite import Composite
+from unrollviz.jacobians import Broadcast, Columns, Dense, Diagonal, Gradient, Identity, Jacobian, Outer, Softmax
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import overload
+from typing import Protocol, TypeVar, overload
 
 import numpy as np
 
@@ -96,9 +96,21 @@ class Path:
         return tuple(norms)
 
 
+class Weighed(Protocol):
+    """A path of any kind, with what it weighs."""
+
+    @property
+    def norm(self) -> float: ...
+    @property
+    def share(self) -> float: ...
+
+
+Kind = TypeVar("Kind", bound=Weighed, covariant=True)
+
+
 @dataclass(frozen=True, eq=False)
-class Heaviest(Sequence[Path]):
-    """The heaviest paths of a set, heaviest first: a sequence of `Path`.
+class Heaviest(Sequence[Kind]):
+    """The heaviest paths of a set, heaviest first: a sequence of `Path`, or of paths from neuron to neuron.
 
     Attributes:
         by: what they are weighed by: norm, or share for its absolute value.
@@ -109,7 +121,7 @@ class Heaviest(Sequence[Path]):
         rest: G - Σ terms of the listed paths, shape of the target.
     """
 
-    paths: tuple[Path, ...]
+    paths: tuple[Kind, ...]
     by: str
     exact: bool
     bound: float
@@ -117,10 +129,10 @@ class Heaviest(Sequence[Path]):
     rest: Array = field(repr=False)
 
     @overload
-    def __getitem__(self, index: int) -> Path: ...
+    def __getitem__(self, index: int) -> Kind: ...
     @overload
-    def __getitem__(self, index: slice) -> tuple[Path, ...]: ...
-    def __getitem__(self, index: int | slice) -> Path | tuple[Path, ...]:
+    def __getitem__(self, index: slice) -> tuple[Kind, ...]: ...
+    def __getitem__(self, index: int | slice) -> Kind | tuple[Kind, ...]:
         return self.paths[index]
 
     def __len__(self) -> int:

@@ -18,8 +18,9 @@ import numpy as np
 
 from unrollviz.arrays import Array, Labels, arithmetic
 from unrollviz.errors import MissingExtra, TooManyPaths, UnknownName, UnrollvizError
-from unrollviz.flow import Flow, cancellation, check_gradient, gradient
+from unrollviz.flow import Flow, cancellation
 from unrollviz.folds import Labelling, by_path
+from unrollviz.gradient import check_gradient, gradient
 from unrollviz.graph import Graph
 from unrollviz.jacobians import frobenius
 from unrollviz.order import Order as _Order
@@ -85,7 +86,7 @@ class PathSet:
 
     def __len__(self) -> int:
         if self.count > sys.maxsize:
-            raise OverflowError(f"{self.count} paths are more than len() can say; use .count")
+            raise OverflowError(f"{self.count} paths are more than len() can say; use .count, .top(12) or a slice")
         return self.count
 
     def __repr__(self) -> str:
@@ -125,7 +126,10 @@ class PathSet:
 
     def table(self) -> PathTable:
         """Figures of every path of the set. Raises TooManyPaths past PATH_LIMIT."""
-        self.check_limit("ask for a slice, for the heaviest with top(12), or take the sum apart with flow(by='lag')")
+        self.check_limit(
+            "ask for the first ones (--limit 40; a slice), for the heaviest (--top 12; top(12)), or take the sum apart "
+            "(flow --by lag; flow(by='lag'))"
+        )
         blocks = list(self._blocks())
         if not blocks:
             return _no_rows()
@@ -163,7 +167,7 @@ class PathSet:
         by: str = "norm",
         budget: int = BUDGET,
         progress: Callable[[int], None] = lambda expansions: None,
-    ) -> Heaviest:
+    ) -> Heaviest[Path]:
         """The k heaviest paths by norm, or by the absolute value of the share, heaviest first; equal ones by rank.
 
         Small sets are walked through. In others, of any size, they are searched for (see `unrollviz.search`), with a
@@ -182,7 +186,7 @@ class PathSet:
             return Heaviest(tuple(self[:k]), by, True, math.inf if k == 0 else math.nan, 0, self.gradient)
         return self._heaviest_found(k, by, budget, progress)
 
-    def _heaviest_listed(self, k: int, by: str) -> Heaviest:
+    def _heaviest_listed(self, k: int, by: str) -> Heaviest[Path]:
         table = self.table()
         weight = table.norms if by == "norm" else np.abs(table.shares)
         order = np.argsort(-weight, kind="stable")
@@ -190,7 +194,7 @@ class PathSet:
         bound = float(weight[order[k]]) if k < len(order) else 0.0
         return Heaviest(paths, by, True, bound, 0, self.gradient - sum(path.term for path in paths))
 
-    def _heaviest_found(self, k: int, by: str, budget: int, progress: Callable[[int], None]) -> Heaviest:
+    def _heaviest_found(self, k: int, by: str, budget: int, progress: Callable[[int], None]) -> Heaviest[Path]:
         size = self.total_norm
         direction = self.gradient / size if size > 0 else self.gradient
         weighed = direction if by == "share" else None
@@ -222,8 +226,10 @@ class PathSet:
             check_memory(len(ones), self.gradient.shape)
             return np.array([path.term for path in self]).reshape(-1, *self.gradient.shape)
 
-        name, whole = ", ".join(map(str, by)), self.gradient
-        return Flow(self.target, name, columns, table.norms, table.shares, whole, ones, None, lambda: labels, build)
+        name, whole, total = ", ".join(map(str, by)), self.gradient, (self.total_norm, 0)
+        return Flow(
+            self.target, name, columns, table.norms, table.shares, whole, ones, None, total, lambda: labels, build
+        )
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row a path: nodes, loss, entry, lag, norm, share. Needs the extra `pandas`."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from unrollviz.arrays import Array, arithmetic, many_objects
 from unrollviz.errors import UnknownName, UnrollvizError
-from unrollviz.flow import gradient
+from unrollviz.gradient import gradient
 from unrollviz.graph import Graph
 from unrollviz.jacobians import frobenius
 from unrollviz.jacobians import norms as row_norms

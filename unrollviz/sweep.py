@@ -13,9 +13,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from unrollviz.arrays import Array, Labels, many_objects
+from unrollviz.charts import LeaveChart, divide
+from unrollviz.composite import Composite
 from unrollviz.errors import UnknownName
 from unrollviz.graph import Graph, backward_edges, names_of, node_named
-from unrollviz.jacobians import Composite, Jacobian, LeaveChart, divide
+from unrollviz.jacobians import Jacobian
 from unrollviz.stacks import Exponents, Stack, consolidated, merge, rescaled, times_power
 
 

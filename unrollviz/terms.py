@@ -96,13 +96,17 @@ class TermSum:
 
     def result(self) -> Array:
         """The sums; the collector is not to be used after this."""
+        return times_power(*self.scaled())
+
+    def scaled(self) -> tuple[Array, Exponents | None]:
+        """The sums, each times a power of two: (labels, *shape) and its exponents."""
         self._multiply()
-        return times_power(self._total, self._exponents)
+        return self._total, self._exponents
 
     def norms(self) -> tuple[Array, Exponents | None]:
         """Norms of the sums, each times a power of two: (labels,) and its exponents."""
-        self._multiply()
-        return norms(self._total.reshape(len(self._total), -1)), self._exponents
+        total, exponents = self.scaled()
+        return norms(total.reshape(len(total), -1)), exponents
 
 
 def _apart(exponents: Exponents, common: Exponents) -> Exponents:

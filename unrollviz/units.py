@@ -11,19 +11,21 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, cached_property, partial
-from typing import TypeAlias, TypeVar, overload
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
 from unrollviz.arrays import Array, Shape, arithmetic
 from unrollviz.best import Best, logarithms, push
+from unrollviz.charts import divide
 from unrollviz.errors import UnknownName, UnrollvizError
-from unrollviz.flow import gradient
+from unrollviz.gradient import gradient
 from unrollviz.graph import Graph, backward_edges, node_named
-from unrollviz.jacobians import divide, frobenius
+from unrollviz.jacobians import frobenius
 from unrollviz.neurons import Indices, Local, Target, derivatives, instances_of, joined, neuron, units_of
+from unrollviz.path import Heaviest
 from unrollviz.sweep import Edge, entry_step, leading_to, leave_chart
 from unrollviz.terms import MEMORY_LIMIT
 
@@ -72,45 +74,6 @@ class UnitPath:
     def norm(self) -> float:
         """|contribution|"""
         return abs(self.contribution)
-
-
-@dataclass(frozen=True, eq=False)
-class HeaviestUnits(Sequence[UnitPath]):
-    """The heaviest unit paths of a set, heaviest first.
-
-    Attributes:
-        by: what they are weighed by: norm, or share for its absolute value.
-        bound: no path of the set that is not listed weighs more than this, but for rounding (1e-12 of it); 0 where all
-            are listed.
-        rest: G - the sum of the listed paths, shape of G.
-        exact: True: dynamic programming looks at every path. As a search has it, see `unrollviz.path.Heaviest`.
-    """
-
-    paths: tuple[UnitPath, ...]
-    by: str
-    bound: float
-    rest: Array = field(repr=False)
-    exact: bool = True
-
-    @property
-    def coverage(self) -> float:
-        """The signed sum of their shares of the gradient; NaN where G = 0."""
-        return math.fsum(path.share for path in self.paths)
-
-    @property
-    def residual(self) -> float:
-        """‖G - their sum‖"""
-        return frobenius(self.rest)
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    @overload
-    def __getitem__(self, index: int) -> UnitPath: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[UnitPath, ...]: ...
-    def __getitem__(self, index: int | slice) -> UnitPath | tuple[UnitPath, ...]:
-        return self.paths[index]
 
 
 class UnitPaths:
@@ -185,7 +148,7 @@ class UnitPaths:
         """κ = Σ|contribution| / ‖G‖; NaN where G = 0."""
         return self.norm_sum / self.total_norm if self.total_norm > 0 else math.nan
 
-    def top(self, k: int, by: str = "norm") -> HeaviestUnits:
+    def top(self, k: int, by: str = "norm") -> Heaviest[UnitPath]:
         """The k heaviest by |contribution|, or by |share|: exact; all of them where there are fewer.
 
         One sweep, with the k best partial paths to each neuron in place of its cotangent and (max, ×) in place of
@@ -196,7 +159,7 @@ class UnitPaths:
             raise UnknownName("order of paths", by, ORDERS)
         k = min(k, self.count)
         if k < 1:
-            return HeaviestUnits((), by, math.inf if self.count else 0.0, self.gradient)
+            return Heaviest((), by, True, math.inf if self.count else 0.0, 0, self.gradient)
         self._check_memory(k)
         with arithmetic():
             build = _Builder(self)
@@ -208,7 +171,7 @@ class UnitPaths:
                 left[path.index] -= path.contribution
         lightest = abs(paths[-1].share) if by == "share" else paths[-1].norm
         bound = lightest if len(paths) < self.count else 0.0
-        return HeaviestUnits(tuple(paths), by, bound, np.asarray(left[self._place]))
+        return Heaviest(tuple(paths), by, True, bound, 0, np.asarray(left[self._place]))
 
     def sweep(
         self, seed: Carried, through: Callable[[Edge, Carried], Carried], add: Callable[[Carried, Carried], Carried]

@@ -92,6 +92,8 @@ def main() -> None:
         code = _fail(str(error))
     except click.ClickException as error:
         code = _fail(error.format_message())
+    except MemoryError:
+        code = _fail("this takes more memory than there is; give fewer steps, instances or units")
     except (click.Abort, KeyboardInterrupt):
         code = 128 + signal.SIGINT
     except BrokenPipeError:  # the reader of a pipe has seen enough

@@ -83,10 +83,10 @@ model_options = all_of(
         help="cross_entropy, binary_cross_entropy or squared_error.  [default: cross_entropy]",
     ),
     click.option(
-        "--readout", type=Name(table("unrolled", "READOUTS")), help="every step, or only the last.  [default: every]"
+        "--readout", type=Name(table("batch", "READOUTS")), help="every step, or only the last.  [default: every]"
     ),
     click.option(
-        "--reduction", type=Name(table("unrolled", "REDUCTIONS")), help="Over the steps: sum or mean.  [default: sum]"
+        "--reduction", type=Name(table("batch", "REDUCTIONS")), help="Over the steps: sum or mean.  [default: sum]"
     ),
     click.option("--rnn", metavar="PREFIX", help="The recurrent module in a file that holds several."),
     click.option("--readout-layer", metavar="NAME", help="The readout layer in a file where several fit."),

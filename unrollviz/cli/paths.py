@@ -13,7 +13,7 @@ from unrollviz.errors import UnrollvizError
 
 if TYPE_CHECKING:
     from unrollviz.api import Run
-    from unrollviz.paths import Heaviest, PathSet
+    from unrollviz.paths import Heaviest, Path, PathSet
 
 
 @click.command(short_help="Every path from a loss back to a parameter: norm and share.")
@@ -116,7 +116,7 @@ def _units(run: Run, loss: str | None, param: str | None, top: int, by: str, as_
     say_json(units_json(*asked)) if as_json else say(units_text(*asked))
 
 
-def _heaviest(found: PathSet, top: int, by: str, budget: int | None) -> Heaviest:
+def _heaviest(found: PathSet, top: int, by: str, budget: int | None) -> Heaviest[Path]:
     from unrollviz.search import BUDGET, PULSE
 
     most = BUDGET if budget is None else budget

@@ -28,7 +28,8 @@ from unrollviz.files import write_atomically
 from unrollviz.losses import LOSSES
 from unrollviz.names import clean
 from unrollviz.readers.limits import BYTES_LIMIT, bad, check_file, reading
-from unrollviz.unrolled import READOUTS, Batch, check_size, check_targets, unroll_batch
+from unrollviz.unrolled import (check_size, unroll_batch)
+from unrollviz.batch import (READOUTS, Batch, check_targets)
 
 VERSION = 1
 FORMAT = "unrollviz session"

@@ -17,11 +17,12 @@ from typing import NamedTuple
 import numpy as np
 
 from unrollviz.arrays import Array, Labels, many_objects
+from unrollviz.charts import divide
 from unrollviz.debugger.backward import Backward
 from unrollviz.debugger.events import PHASES, Event, schedule
 from unrollviz.errors import UnknownName
 from unrollviz.graph import Graph, node_named
-from unrollviz.jacobians import Jacobian, divide
+from unrollviz.jacobians import Jacobian
 from unrollviz.terms import TermSum
 
 UNITS: dict[str, Callable[[Event], Hashable]] = {

@@ -13,15 +13,17 @@ import numpy as np
 
 from unrollviz.api import Run, ask
 from unrollviz.arrays import Array, arithmetic, many_objects
+from unrollviz.charts import InChart
+from unrollviz.composite import Composite
 from unrollviz.debugger.expressions import shown, written
 from unrollviz.errors import UnknownName, UnrollvizError
-from unrollviz.flow import check_gradient
+from unrollviz.gradient import check_gradient
 from unrollviz.graph import LEVELS, Graph, names_of, node_named
-from unrollviz.jacobians import Composite, Diagonal, InChart, Jacobian, frobenius
+from unrollviz.jacobians import Diagonal, Jacobian, frobenius
 from unrollviz.names import clean
 from unrollviz.sweep import FOLDS, completions, sweep
 from unrollviz.terms import TermSum
-from unrollviz.unrolled import unroll_batch
+from unrollviz.unrolled import (unroll_batch)
 
 EdgeName: TypeAlias = tuple[str, str, int]
 

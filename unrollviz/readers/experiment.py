@@ -16,7 +16,7 @@ from unrollviz.names import clean
 from unrollviz.network import SCHEMES
 from unrollviz.ops import ACTIVATIONS
 from unrollviz.readers.limits import bad, check_file, reading
-from unrollviz.unrolled import READOUTS, REDUCTIONS
+from unrollviz.batch import (READOUTS, REDUCTIONS)
 
 SIZE_LIMIT = 2**20
 DEPTH_LIMIT = 64

@@ -8,10 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from unrollviz.api import Run
+from unrollviz.arrays import Labels
 from unrollviz.check import BOUNDS
 from unrollviz.draw.text import bar, integer, magnitude, number, percent, table
-from unrollviz.flow import Flow, Truncation
-from unrollviz.folds import carries, uses
+from unrollviz.flow import Flow
+from unrollviz.folds import carries, kinds, uses
+from unrollviz.gradient import Truncation
 from unrollviz.names import clean, derivative, typeset
 from unrollviz.report.figures import Json, exact
 
@@ -25,6 +27,8 @@ def flow_json(flow: Flow, cut: Truncation | None = None) -> Json:
         "by": flow.by,
         "columns": list(flow.columns),
         "total_norm": exact(flow.total_norm),
+        "log10_total_norm": exact(flow.log10_total_norm),
+        "cancellation": exact(flow.cancellation),
         "rows": [
             {
                 "label": row.label[0] if len(row.label) == 1 else row.label,
@@ -74,12 +78,16 @@ def flow_text(run: Run, flow: Flow, loss: str | None, rows: int, cut: Truncation
     if len(every) > rows:
         rest = float(sum(row.share for row in every[rows:]))
         lines.append(f"⋯ {len(every) - rows:,} more, together {percent(rest)}; --limit N lists more")
-    lines += ["", *_by_kind(flow, routes)]
-    lines += [
-        f"sum of all rows: norm {number(flow.total_norm)}, shares {percent(float(flow.shares.sum()))}, "
-        f"cancellation between rows κ = {number(flow.cancellation)}",
-    ]
-    if len(flow.counts) * flow.gradient.size < _SUMMED:
+    lines += ["", *_by_kind(run, flow, routes)]
+    norm = magnitude(flow.total_norm, flow.log10_total_norm)
+    lines.append(
+        f"sum of all rows: norm {norm}, shares {percent(float(flow.shares.sum()))}, "
+        f"cancellation between rows κ = {number(flow.cancellation)}"
+    )
+    if flow.cancellation > _CANCELLED:
+        lines.append("rows cancel: their shares are large and of both signs; --by lag or --loss Lt shows more")
+    vanished = flow.total_norm == 0 and flow.log10_total_norm > -np.inf  # for float64, which the reverse sweep gives
+    if len(flow.counts) * flow.gradient.size < _SUMMED and not vanished:
         reverse = run.gradient(flow.target, loss)
         scale = float(flow.norms.sum())
         difference = float(np.abs(flow.terms.sum(axis=0) - reverse).max()) / scale if scale > 0 else 0.0
@@ -99,7 +107,7 @@ def _paths(count: int) -> str:
     return f"{integer(count)} path{'' if count == 1 else 's'}"
 
 
-def _by_kind(flow: Flow, routes: Sequence[str]) -> list[str]:
+def _by_kind(run: Run, flow: Flow, routes: Sequence[str]) -> list[str]:
     """A row a kind of edge: the share of the paths that use it at all, and how often they do."""
     if not routes:
         return []
@@ -108,24 +116,42 @@ def _by_kind(flow: Flow, routes: Sequence[str]) -> list[str]:
         [typeset(name), percent(part), number(often), bar(part)]
         for name, (part, often) in ((name, uses(column, flow.shares)) for name, column in columns.items())
     ]
-    lines = table(["kind of edge", "used by", "uses a path", ""], rows, left=(0, 3))
-    without = np.all([column == 0 for name, column in columns.items() if carries(name) == "weights"], axis=0)
-    if any(carries(name) == "highway" for name in routes) and np.ndim(without):
-        share = percent(float(flow.shares[without].sum()))
-        lines += ["", f"never through a recurrent weight, by the highway alone: {share} of the gradient"]
-    return [*lines, "used by: share of the paths that use it at all; uses: their number, weighted by share", ""]
+    lines = table(["kind of edge", "used by", "times a path", ""], rows, left=(0, 3))
+    lines += [
+        "used by: signed share of the paths that use it at all, more than 100 % where others cancel; times a path:"
+    ]
+    lines += ["how often they do, weighted by share", ""]
+    return [*lines, *_carousel(run, flow, columns)]
+
+
+def _carousel(run: Run, flow: Flow, columns: dict[str, Labels]) -> list[str]:
+    """The share of the highway alone, where every recurrent weight is counted."""
+    known = {kind: group for kind, (group, _) in kinds(run.graph).items()}
+    counted = {kind for name in columns for kind, group in known.items() if name in (kind, group)}
+    if not {kind for kind, group in known.items() if group in ("weights", "highway")} <= counted:
+        return []
+    highway = [column > 0 for name, column in columns.items() if carries(name) == "highway"]
+    weights = [column > 0 for name, column in columns.items() if carries(name) == "weights"]
+    if not highway or not weights:
+        return []
+    alone = ~np.any(weights, axis=0) & np.any(highway, axis=0)
+    return [f"by the highway alone, never through a recurrent weight: {percent(float(flow.shares[alone].sum()))}", ""]
 
 
 def _reach(flow: Flow) -> str:
     """Within how many steps back 50, 90 and 99 % of the norms lie."""
     lags = flow.labels[:, flow.columns.index("lag")].astype(np.int64)
-    by_lag = np.bincount(lags - min(0, int(lags.min())), weights=flow.norms)
-    if by_lag.sum() == 0:
+    if flow.log10_norms.max() == -np.inf:
         return "reach: every term is 0"
+    norms = 10 ** (flow.log10_norms - flow.log10_norms.max())  # of any size, though float64 may not hold them
+    by_lag = np.bincount(lags - min(0, int(lags.min())), weights=norms)
     parts = np.cumsum(by_lag) / by_lag.sum()
     within = ", ".join(f"{part} % within lag {int(np.argmax(parts >= part / 100 - 1e-12))}" for part in (50, 90, 99))
     return f"reach, by Σ‖row‖: {within}"
 
+
+_CANCELLED = 100.0
+"""κ above which a reader is warned."""
 
 _SUMMED = 2**22
 """Numbers in all terms up to which they are built and summed for show."""

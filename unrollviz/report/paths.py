@@ -39,7 +39,7 @@ def paths_json(paths: PathSet, listed: Iterable[Path], terms: bool) -> Json:
     }
 
 
-def top_json(paths: PathSet, heaviest: Heaviest, terms: bool) -> Json:
+def top_json(paths: PathSet, heaviest: Heaviest[Path], terms: bool) -> Json:
     """As `paths_json`, with what is proved of the list under "top"."""
     return paths_json(paths, heaviest, terms) | {
         "top": {
@@ -53,7 +53,7 @@ def top_json(paths: PathSet, heaviest: Heaviest, terms: bool) -> Json:
     }
 
 
-def top_text(paths: PathSet, heaviest: Heaviest) -> list[str]:
+def top_text(paths: PathSet, heaviest: Heaviest[Path]) -> list[str]:
     """A table of the heaviest paths, how much of the gradient they are, and what is proved of them."""
     if paths.count == 0:
         return _no_path(paths)
@@ -66,7 +66,7 @@ def top_text(paths: PathSet, heaviest: Heaviest) -> list[str]:
     return [*lines, *_coverage(paths, heaviest), _certificate(paths, heaviest)]
 
 
-def _coverage(paths: PathSet, heaviest: Heaviest) -> list[str]:
+def _coverage(paths: PathSet, heaviest: Heaviest[Path]) -> list[str]:
     total = paths.total_norm
     line = (
         f"coverage     {percent(heaviest.coverage)} of the gradient (signed sum of the shares); without "
@@ -82,7 +82,7 @@ def _one_loss(paths: PathSet) -> bool:
     return len(paths.losses) == 1
 
 
-def _certificate(paths: PathSet, heaviest: Heaviest) -> str:
+def _certificate(paths: PathSet, heaviest: Heaviest[Path]) -> str:
     if heaviest.exact:
         looked = f"{heaviest.expansions:,} partial paths looked at" if heaviest.expansions else "every path looked at"
         return f"certificate  exact: no path was missed ({looked})"

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from unrollviz.api import Run
 from unrollviz.draw.text import bar, integer, number, percent, table
 from unrollviz.names import clean, derivative, typeset
+from unrollviz.path import Heaviest
 from unrollviz.report.figures import Json, exact, of_losses
-from unrollviz.units import HeaviestUnits, UnitPath, UnitPaths
+from unrollviz.units import UnitPath, UnitPaths
 
 
 def units_json(run: Run, losses: str | Sequence[str] | None, to: str, k: int, by: str) -> Json:
@@ -70,7 +71,7 @@ def units_text(run: Run, losses: str | Sequence[str] | None, to: str, k: int, by
     return [*lines, "", *together(found, paths)]
 
 
-def together(found: HeaviestUnits, paths: UnitPaths) -> list[str]:
+def together(found: Heaviest[UnitPath], paths: UnitPaths) -> list[str]:
     """How much of the gradient the listed paths are, how much all of them cancel, and what is proved of the list."""
     rest = f"a norm of {number(found.residual)} is left of {number(paths.total_norm)}"
     them = "it" if len(found) == 1 else "them"

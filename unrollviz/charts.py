@@ -1,0 +1,89 @@
+"""Jacobians between nodes of which one keeps its cotangents in another coordinate, its chart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from unrollviz.arrays import Array, Shape
+from unrollviz.jacobians import Jacobian, frobenius
+
+
+@dataclass(frozen=True, slots=True)
+class InChart(Jacobian):
+    """A Jacobian between nodes of which one keeps its cotangents in another coordinate (its chart).
+
+    At ŷ = softmax(z) the coordinate is u = log ŷ: cotangents are kept as ∂L/∂u = ŷ ⊙ ∂L/∂ŷ, which is finite
+    where ŷ underflows and the textbook's ∂L/∂ŷ = -p/ŷ is not. `vjp` and `jvp` work in the chart; `matrix` and
+    `norm` show the textbook's Jacobian. `out_scale` and `in_scale` are dŷ/du at either end, None for no chart.
+    """
+
+    jacobian: Jacobian
+    out_scale: Array | None
+    in_scale: Array | None
+
+    @property
+    def out_shape(self) -> Shape:  # type: ignore[override]
+        return self.jacobian.out_shape
+
+    @property
+    def in_shape(self) -> Shape:  # type: ignore[override]
+        return self.jacobian.in_shape
+
+    @property
+    def per_instance(self) -> bool:  # type: ignore[override]
+        return self.jacobian.per_instance
+
+    def vjp(self, cotangents: Array) -> Array:
+        return self.jacobian.vjp(cotangents)
+
+    def jvp(self, tangents: Array) -> Array:
+        return self.jacobian.jvp(tangents)
+
+    def matrix(self) -> Array:
+        blocks = self.jacobian.matrix()
+        if self.out_scale is not None:
+            blocks = blocks * self.out_scale[:, :, None]
+        return blocks if self.in_scale is None else divide(blocks, self.in_scale[:, None, :])
+
+    def norm(self) -> float:
+        if self.per_instance or self.out_scale is None:
+            return frobenius(self.matrix())
+        return self.jacobian.norm_after(self.out_scale[:, :, None] * np.eye(self.out_scale.shape[1]))
+
+    def textbook(self, cotangents: Array) -> Array:
+        return cotangents if self.in_scale is None else divide(cotangents, self.in_scale)
+
+    def arrivals(self, cotangents: Array) -> Sequence[tuple[Array, Jacobian]]:
+        return self.jacobian.arrivals(cotangents)
+
+    @property
+    def ends(self) -> int:
+        return self.jacobian.ends
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveChart(Jacobian):
+    """The change from a chart's coordinate u back to y: `scale` is dy/du, (B, m)."""
+
+    scale: Array
+
+    @property
+    def out_shape(self) -> Shape:  # type: ignore[override]
+        return self.scale.shape
+
+    in_shape = out_shape
+
+    def vjp(self, cotangents: Array) -> Array:
+        return divide(cotangents, self.scale)
+
+    def jvp(self, tangents: Array) -> Array:
+        return divide(tangents, self.scale)
+
+
+def divide(values: Array, scale: Array) -> Array:
+    """values / scale with 0 / 0 = 0: a class of probability 0 that is not the target has no slope."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return np.asarray(np.where(values == 0, 0.0, values / scale))

@@ -1,0 +1,120 @@
+"""The sum over all paths between two nodes, as one Jacobian."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from unrollviz.arrays import Array, Shape
+from unrollviz.jacobians import Dense, Diagonal, Identity, Jacobian, frobenius
+
+
+def _sum_of(one: Array, other: Array) -> Array:
+    """The sum of two matrices, either of which may be given by its diagonal."""
+    if one.ndim == other.ndim:
+        return one + other
+    matrix, diagonal = (one, other) if one.ndim == 2 else (other, one)
+    total = matrix.copy()
+    total[np.diag_indices(len(total))] += diagonal
+    return total
+
+
+@dataclass(frozen=True, slots=True)
+class Composite(Jacobian):
+    """The sum over all paths from `head` back to `tail`: a small sweep over the edges in between.
+
+    `edges` are (head, tail, Jacobian) triples; all edges into a node stand before those that leave it.
+    """
+
+    head: str
+    tail: str
+    edges: tuple[tuple[str, str, Jacobian], ...]
+
+    @property
+    def out_shape(self) -> Shape:  # type: ignore[override]
+        return self.edges[0][2].out_shape
+
+    @property
+    def in_shape(self) -> Shape:  # type: ignore[override]
+        return self.edges[-1][2].in_shape
+
+    @property
+    def per_instance(self) -> bool:  # type: ignore[override]
+        return self.edges[-1][2].per_instance
+
+    def _pull(self, cotangents: Array, edges: Sequence[tuple[str, str, Jacobian]]) -> dict[str, Array]:
+        at = {self.head: cotangents}
+        for head, tail, jacobian in edges:
+            pulled = jacobian.vjp(at[head])
+            at[tail] = at[tail] + pulled if tail in at else pulled
+        return at
+
+    def vjp(self, cotangents: Array) -> Array:
+        if len(cotangents) > self.in_shape[-1] and len(self.out_shape) == 2 and self.out_shape[0] == 1:
+            matrix = self._folded()
+            if matrix is not None:
+                return Dense(matrix, 1).vjp(cotangents)
+        return self._pull(cotangents, self.edges)[self.tail]
+
+    def _folded(self) -> Array | None:
+        """The whole as one matrix (units of y, units of x), for one instance; None where that takes more than scaling
+        matrices and adding them up, or where scaling the rows takes no more.
+
+        With many rows, slopes are cheaper multiplied into a weight once than into every row, and the gates of an LSTM
+        cheaper added up first than gone through one by one."""
+        dense = False
+        at: dict[str, Array] = {self.head: np.ones(1)}
+        for head, tail, jacobian in self.edges:
+            left = at[head]
+            if isinstance(jacobian, Diagonal):
+                pulled = left * jacobian.slope[0]
+            elif isinstance(jacobian, Dense) and left.ndim == 1:
+                dense = True
+                pulled = left[:, None] * jacobian.weight
+            elif isinstance(jacobian, Identity):
+                pulled = left
+            else:
+                return None
+            at[tail] = _sum_of(at[tail], pulled) if tail in at else pulled
+        return at[self.tail] if dense and at[self.tail].ndim == 2 else None
+
+    def jvp(self, tangents: Array) -> Array:
+        at = {self.tail: tangents}
+        for head, tail, jacobian in reversed(self.edges):
+            pushed = jacobian.jvp(at[tail])
+            at[head] = at[head] + pushed if head in at else pushed
+        return at[self.head]
+
+    @property
+    def ends(self) -> int:
+        return sum(tail == self.tail for _, tail, _ in self.edges)
+
+    def norm(self) -> float:
+        if self.per_instance or self.out_shape == ():
+            return frobenius(self.matrix())
+        instances, units = self.out_shape
+        return self.norm_after(np.broadcast_to(np.eye(units), (instances, units, units)))
+
+    def norm_after(self, blocks: Array) -> float:
+        last = [edge for edge in self.edges if edge[1] == self.tail]
+        if self.per_instance or self.out_shape == () or len(last) > 1:
+            return frobenius(blocks @ self.matrix())
+        # One last edge into a parameter, whose matrix would have an entry for each unit and weight: multiply by its
+        # structured form instead.
+        before = tuple(edge for edge in self.edges if edge[1] != self.tail)
+        if before:
+            blocks = blocks @ Composite(self.head, last[0][0], before).matrix()
+        return last[0][2].norm_after(blocks)
+
+    def row_norms(self, cotangents: Array) -> Array:
+        last = self.arrivals(cotangents)
+        if len(last) == 1:
+            rows, jacobian = last[0]
+            return jacobian.row_norms(rows)
+        return Jacobian.row_norms(self, cotangents)
+
+    def arrivals(self, cotangents: Array) -> Sequence[tuple[Array, Jacobian]]:
+        at = self._pull(cotangents, [edge for edge in self.edges if edge[1] != self.tail])
+        return [(at[head], jacobian) for head, tail, jacobian in self.edges if tail == self.tail]
