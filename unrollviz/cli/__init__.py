@@ -5,7 +5,6 @@ Heavy modules are imported inside the commands, so that --help and completion an
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 
@@ -96,9 +95,6 @@ def main() -> None:
         code = _fail("this takes more memory than there is; give fewer steps, instances or units")
     except (click.Abort, KeyboardInterrupt):
         code = 128 + signal.SIGINT
-    except BrokenPipeError:  # the reader of a pipe has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
     sys.exit(code if isinstance(code, int) else 0)
 
 

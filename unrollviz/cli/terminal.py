@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -19,13 +20,23 @@ def say(lines: Iterable[str]) -> None:
         from unrollviz.draw.text import ascii_only
 
         lines = map(ascii_only, lines)
-    for line in lines:
-        sys.stdout.write(f"{line}\n")
+    _write(f"{line}\n" for line in lines)
 
 
 def say_json(value: dict[str, Any]) -> None:
     """Print one JSON object to stdout and nothing else."""
-    sys.stdout.write(json.dumps(value, allow_nan=False) + "\n")
+    _write([json.dumps(value, allow_nan=False) + "\n"])
+
+
+def _write(texts: Iterable[str]) -> None:
+    """Write to stdout; where the reader of a pipe has seen enough, end quietly and with success."""
+    try:
+        for text in texts:
+            sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
 
 
 @contextmanager
