@@ -6,9 +6,9 @@ from __future__ import annotations
 import gc
 import math
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
@@ -29,16 +29,42 @@ def arithmetic() -> Iterator[None]:
 
     A sweep is many small matrix products. Sharing each among threads gains little where the machine is idle, and was
     seen to take 5 to 75 times as long where it is busy."""
-    outer = _ROOM.get()
-    token = _ROOM.set([] if outer is None else outer)
+    outer = getattr(_THREAD, "kept", None)
+    _THREAD.kept = [] if outer is None else outer
     try:
-        with np.errstate(all="ignore"), _threads().limit(limits=1, user_api="blas"):
+        with np.errstate(all="ignore"), _ONE_THREAD:
             yield
     finally:
-        _ROOM.reset(token)
+        if outer is None:
+            _THREAD.kept = None
 
 
-_ROOM: ContextVar[list[npt.NDArray[Any]] | None] = ContextVar("room", default=None)
+class _OneThread:
+    """Linear algebra on one thread: set by the first who comes, undone by the last who leaves, in whatever thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._limiter: Any = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._limiter = _controller().limit(limits=1, user_api="blas")
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._limiter.restore_original_limits()
+
+
+_ONE_THREAD = _OneThread()
+
+_THREAD = threading.local()
+"""`kept`: the buffers of `room`, each thread its own."""
+
 _SMALL = 2**12
 
 
@@ -47,16 +73,16 @@ def room(shape: Shape, dtype: npt.DTypeLike = np.float64) -> npt.NDArray[Any]:
 
     Fresh memory of more than some pages comes from the system, which clears it: that takes longer than multiplying
     the numbers that go there (a sweep of T = 3,000, d = 64: 2.2 instead of 1.2 times its matrix products)."""
-    kept, size = _ROOM.get(), math.prod(shape)
+    kept, size = getattr(_THREAD, "kept", None), math.prod(shape)
     if kept is None or size < _SMALL or np.dtype(dtype) != np.float64:
         return np.empty(shape, dtype)
     held = _held()
     for buffer in kept:
         if sys.getrefcount(buffer) == held and size <= buffer.size <= 4 * size:
-            return buffer[:size].reshape(shape)
+            return np.asarray(buffer[:size].reshape(shape))
     kept[:] = [buffer for buffer in kept if sys.getrefcount(buffer) > held]
     kept.append(np.empty(size + size // 4))
-    return kept[-1][:size].reshape(shape)
+    return np.asarray(kept[-1][:size].reshape(shape))
 
 
 @cache
@@ -80,5 +106,5 @@ def many_objects() -> Iterator[None]:
 
 
 @cache
-def _threads() -> ThreadpoolController:
+def _controller() -> ThreadpoolController:
     return ThreadpoolController()

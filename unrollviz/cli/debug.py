@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -28,6 +28,11 @@ LINE_LIMIT = 10_000
 @loss_option
 @param_option
 @detail_option
+@click.option("--no-tour", is_flag=True, help="Without SPEC and options it begins with a tour; leave that out.")
+@click.option("--web", is_flag=True, help="Show the same screen in a browser, at http://localhost:PORT.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=8000, show_default=True, metavar="PORT", help="Of --web."
+)
 @click.option("--session", type=click.Path(path_type=Path), metavar="FILE", help="A session that was saved.")
 @click.option(
     "--script",
@@ -37,15 +42,28 @@ LINE_LIMIT = 10_000
 )
 @model_options
 def debug(
-    loss: str | None, param: str | None, detail: str, session: Path | None, script: Path | None, **model: Any
+    loss: str | None,
+    param: str | None,
+    detail: str,
+    no_tour: bool,
+    web: bool,
+    port: int,
+    session: Path | None,
+    script: Path | None,
+    **model: Any,
 ) -> None:
     """Step through the forward and the backward pass in the terminal. Keys: n next, p back, ? help, q quit.
 
     Where standard input is no terminal, or with --script, commands are read from it, one a line, and answered in plain
     text: echo "continue" | unrollviz debug. A command that fails ends a script with exit code 2.
     """
-    lines = script is not None or not sys.stdin.isatty()
-    if not lines and not sys.stdout.isatty():
+    from unrollviz.tui.web import in_browser
+
+    if web:
+        _serve(_opening(session, loss, param, detail, model), script, port)
+        return
+    lines = script is not None or not (sys.stdin.isatty() or in_browser())
+    if not lines and not (sys.stdout.isatty() or in_browser()):
         raise UnrollvizError("debug needs a terminal; write to one, or give commands with --script FILE")
     if lines:
         with _opened(script) as source:
@@ -55,12 +73,36 @@ def debug(
         return
     from unrollviz import debug as open_debugger
 
-    if session is not None:
-        stepper = _opening(session, loss, param, detail, model)
-        run, losses, target, detail = stepper.run, list(stepper.losses), stepper.target, stepper.detail
-        sys.exit(open_debugger(run, losses=losses, target=target, detail=detail))
-    run = build(**model)
-    sys.exit(open_debugger(run, losses=loss, target=param or run.recurrent_weight, detail=detail))
+    stepper = _opening(session, loss, param, detail, model)
+    sys.exit(open_debugger(stepper, tour=not no_tour and not _typed()))
+
+
+def _serve(checked: Stepper, script: Path | None, port: int) -> None:
+    """Serve what has been typed, less --web, once it has proved to open."""
+    from unrollviz.tui import web
+
+    if script is not None:
+        raise UnrollvizError("--script reads commands line by line and needs no browser; leave out --web")
+    del checked
+    web.check_installed()
+    say([f"http://localhost:{port}  (Ctrl+C ends it)"])
+    web.serve(_typed(but=("web", "port")), port)
+
+
+def _typed(but: Sequence[str] = ()) -> list[str]:
+    """The arguments of this command as they were given, without some of them."""
+    given = click.get_current_context()
+    words: list[str] = []
+    for param in given.command.params:
+        name = str(param.name)
+        if name in but or given.get_parameter_source(name) is click.core.ParameterSource.DEFAULT:
+            continue
+        value = given.params[name]
+        if isinstance(param, click.Argument):
+            words += ["--", str(value)] if str(value).startswith("-") else [str(value)]
+        else:
+            words.append(param.opts[0] if value is True else f"{param.opts[0]}={value}")
+    return words
 
 
 def _opening(session: Path | None, loss: str | None, param: str | None, detail: str, model: dict[str, Any]) -> Stepper:
@@ -71,7 +113,7 @@ def _opening(session: Path | None, loss: str | None, param: str | None, detail: 
     if session is None:
         return opened(build(**model), loss, param, detail)
     given = click.get_current_context()
-    asked = [name for name in given.params if name not in ("session", "script")]
+    asked = [name for name in given.params if name not in ("session", "script", "no_tour", "web", "port")]
     chosen = [name for name in asked if given.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT]
     if chosen:
         raise UnrollvizError(f"--session says all there is to say; leave out {chosen[0].replace('_', '-')}")

@@ -2,64 +2,79 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
-from threading import Thread
+from textwrap import wrap
+from typing import TypeVar
 
-from textual import events, on
-from textual.app import App, ComposeResult
-from textual.containers import Horizontal, Vertical
-from textual.filter import LineFilter, NoColor
-from textual.widgets import Static
+from textual import on
+from textual.screen import ModalScreen
 
 from unrollviz.api import Run
+from unrollviz.debugger import stepper as go
+from unrollviz.debugger import telling, whatif
+from unrollviz.debugger.breakpoints import Hit
+from unrollviz.debugger.stepper import Stepper
+from unrollviz.debugger.whatif import Comparison
 from unrollviz.errors import UnrollvizError
-from unrollviz.graph import levels_of, names_of
+from unrollviz.graph import levels_of
+from unrollviz.tui import errands, questions
 from unrollviz.tui import state as to
-from unrollviz.tui.actions import BY_NAME, bindings
-from unrollviz.tui.bars import EventBar, KeyBar
-from unrollviz.tui.chooser import Chooser
-from unrollviz.tui.grid import Grid
-from unrollviz.tui.help import Help
-from unrollviz.tui.inspector import Inspector
-from unrollviz.tui.look import THEMES
-from unrollviz.tui.messages import Pointed, Prepared, RowChosen
-from unrollviz.tui.pathlist import PathList
+from unrollviz.tui.actions import BY_NAME
+from unrollviz.tui.errands import Change
+from unrollviz.tui.messages import EventChosen, Lighted, Looked, PathsWanted, Pointed
 from unrollviz.tui.scene import Scene, scene
+from unrollviz.tui.sheet import Sheet
+from unrollviz.tui.stops import Changed, Stops, watched
+from unrollviz.tui.tour import LOSS, Revealed, Tour
+from unrollviz.tui.view import kept
+from unrollviz.tui.web import in_browser
+from unrollviz.tui.window import Window
+from unrollviz.tui.work import Desk, Pulse, Worked
 
-SMALLEST = (60, 16)
-WIDTHS = [(0, "-too-narrow"), (SMALLEST[0], "-wide-enough")]
-HEIGHTS = [(0, "-too-low"), (SMALLEST[1], "-high-enough")]
-ALL_LOSSES = "all"
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+T = TypeVar("T")
 
 
-def debug(run: Run, *, losses: str | Sequence[str] | None = None, target: str = "W", detail: str = "state") -> int:
+def debug(
+    run: Run | Stepper,
+    *,
+    losses: str | Sequence[str] | None = None,
+    target: str | None = None,
+    detail: str = "state",
+    tour: bool = False,
+) -> int:
     """Open the debugger on this terminal; returns the exit code when it is left: 0, or 128 + the signal's number.
 
     Args:
+        run: a run, to be stepped through from its start; or a stepper, to go on where it stands.
         losses: where the backward pass starts; every loss where None.
-        target: the parameter whose paths are listed.
+        target: the parameter whose paths are listed; the recurrent weight where None.
         detail: the level of detail that is stepped through.
+        tour: begin with the tour, which is about the article's network.
     Raises:
         UnrollvizError: where there is no terminal.
         UnknownName: with the nearest name, for an unknown loss, parameter or level of detail.
     """
     check_terminal()
-    app = DebugApp(scene(run, detail, run.loss_names(losses), target))
+    stepper = run if isinstance(run, Stepper) else go.opened(run, losses, target, detail)
+    app = DebugApp(first_scene(stepper, listing=False), stepper, tour=tour)
     gc.freeze()  # the run stays to the end: looking through it for garbage would hold up a key for 200 ms
     app.run()
     return app.return_code or 0
 
 
+def first_scene(stepper: Stepper, listing: bool = True) -> Scene:
+    """The scene that shows a stepper; see `scene`."""
+    return scene(stepper.run, stepper.detail, stepper.losses, stepper.target, listing=listing, steps=stepper.timeline)
+
+
 def check_terminal() -> None:
-    """Raise UnrollvizError unless there is a terminal to read keys from and to draw on."""
+    """Raise UnrollvizError unless there is a terminal, or a browser, to read keys from and to draw on."""
+    if in_browser():
+        return
     streams = {"standard input": sys.__stdin__, "standard output": sys.__stdout__, "standard error": sys.__stderr__}
     for name, stream in streams.items():
         if stream is None or not stream.isatty():
@@ -68,95 +83,117 @@ def check_terminal() -> None:
         raise UnrollvizError("the debugger needs a terminal that can place the cursor; set TERM, for instance to xterm")
 
 
-class DebugApp(App[None]):
-    """Owns the state; hands it to the panels whenever it is replaced."""
+class DebugApp(Window):
+    """Does what the keys say: in one place, so that no panel knows another."""
 
-    CSS_PATH = "debug.tcss"
-    TITLE = "unrollviz"
-    BINDINGS = bindings()
-    ENABLE_COMMAND_PALETTE = False
-    ALLOW_SELECT = False
-    HORIZONTAL_BREAKPOINTS = WIDTHS
-    VERTICAL_BREAKPOINTS = HEIGHTS
-
-    def __init__(self, first: Scene) -> None:
-        super().__init__()
-        for theme in THEMES:
-            self.register_theme(theme)
-        self.theme = THEMES[0].name
-        self.state = to.opening(first)
-        self.panels = (EventBar(self.state), Grid(self.state), Inspector(self.state), PathList(self.state))
-        self._latest = 0
-
-    def compose(self) -> ComposeResult:
-        event, graph, inspector, paths = self.panels
-        with Vertical(id="debugger"):
-            yield event
-            yield graph
-            with Horizontal(id="panels"):
-                yield inspector
-                yield paths
-            yield KeyBar(id="keys")
-        yield Static(id="too-small", markup=False)
+    def __init__(self, first: Scene, stepper: Stepper | None = None, tour: bool = False) -> None:
+        super().__init__(first, stepper)
+        self.tour = tour
+        self.desk = Desk(self)
+        self._waiting: list[Change] = []
 
     def on_mount(self) -> None:
-        self.panels[1].focus()
-        if not self.is_headless:
-            for number in SIGNALS:
-                asyncio.get_running_loop().add_signal_handler(number, self.exit, None, 128 + number)
-
-    def become(self, state: to.DebugState) -> None:
-        """Take on a new state and show it."""
-        self.state = state
-        for panel in self.panels:
-            panel.show(state)
-
-    def get_line_filters(self) -> Sequence[LineFilter]:
-        """NO_COLOR means none at all, where Textual would still send greys."""
-        return [NoColor()] if self.no_color else super().get_line_filters()
-
-    @property
-    def too_small(self) -> bool:
-        return self.size.width < SMALLEST[0] or self.size.height < SMALLEST[1]
-
-    def on_resize(self, event: events.Resize) -> None:
-        smallest, now = (f"{width} × {height}" for width, height in (SMALLEST, event.size))
-        self.query("#too-small").first(Static).update(
-            f"The debugger needs {smallest} characters; this terminal has {now}. Enlarge it, or leave with q."
-        )
+        super().on_mount()
+        if self.state.scene.listed.pending:
+            self._prepare()
+        if self.tour:
+            self.become(replace(self.state, lit=self.state.scene.light_nodes((), -1)))
+            self.frame.add_class("-tour")
+            self.push_screen(Tour())
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """On a screen too small to see anything, keys other than those for leaving do nothing."""
-        return not self.too_small or action in ("quit", "interrupt")
+        """Esc stops the app's work where there is some; else it is the panel's own."""
+        return bool(self.desk.words) if action == "stop" else super().check_action(action, parameters)
+
+    # ---- through the run ---------------------------------------------------------------------------------------------
 
     @on(Pointed)
     def point(self, message: Pointed) -> None:
         self.become(to.selected(self.state, message.place))
 
-    @on(RowChosen)
-    def choose_row(self, message: RowChosen) -> None:
-        if message.row < len(self.state.scene.listed):
-            self.become(to.listed(self.state, message.row))
+    @on(Lighted)
+    def light(self, message: Lighted) -> None:
+        self.become(replace(self.state, lit=message.lit, note=""))
+
+    @on(PathsWanted)
+    def want(self, message: PathsWanted) -> None:
+        self.become(replace(self.state, wanted=message.wanted, note=""))
+        if message.focus:
+            self.panels[2].focus()
+
+    @on(EventChosen)
+    def choose_event(self, message: EventChosen) -> None:
+        self.become(to.at(self.state, message.cursor))
 
     def action_act(self, name: str) -> None:
         """Do what the table says: replace the state."""
-        change = BY_NAME[name].change
-        if change is not None:
-            self.become(change(self.state))
+        action = BY_NAME[name]
+        if action.change is None:
+            return
+        if not action.counted:
+            self.become(action.change(self.state))
+            return
+        if self.state.typed and self._home is not None:  # the digits were a number, and not panels to go to
+            self._home.focus()
+        self.become(action.change(self.state, times=int(self.state.typed or 1)))
+
+    def action_continue(self) -> None:
+        self._search(forward=True)
+
+    def action_continue_back(self) -> None:
+        self._search(forward=False)
+
+    def _search(self, forward: bool) -> None:
+        """Look for the next stop, or the last one; what has been found is dropped where one has moved meanwhile."""
+        started = self.state.stepper
+
+        def take(found: tuple[Stepper, Hit | None]) -> None:
+            stepper, hit = found
+            if self.state.stepper is not started:
+                self.say("the search is dropped: something has changed meanwhile")
+                return
+            self.become(to.with_stepper(self.state, stepper))
+            self.say(", ".join(telling.stop_lines(stepper, hit, forward)))
+
+        self._do("search", "looking for the next stop", lambda pulse: errands.searched(started, forward, pulse), take)
+
+    def action_find(self) -> None:
+        before = self.state.spot
+
+        def found(name: str | None) -> None:
+            if name is None:
+                self.become(to.selected(self.state, before))
+            else:
+                self._select(name)
+
+        self.push_screen(questions.find(self.state), found)
+
+    @on(Looked)
+    def look(self, message: Looked) -> None:
+        self._select(message.name)
+
+    def _select(self, name: str) -> None:
+        place = self.state.scene.layout.nodes.get(name)
+        if place is not None:
+            self.become(to.selected(self.state, place))
+
+    def action_go_to(self) -> None:
+        self._ask(questions.go_to(self.state), self._go_to)
+
+    def _go_to(self, text: str) -> None:
+        aim = questions.aim(self.state.stepper, text)
+        if isinstance(aim, str):
+            self._select(aim)
+        else:
+            self.become(to.at(self.state, aim))
+
+    # ---- what is looked at -------------------------------------------------------------------------------------------
 
     def action_choose_loss(self) -> None:
-        scene = self.state.scene
-        every = scene.run.loss_names()
-        chosen = scene.losses[0] if len(scene.losses) == 1 else ALL_LOSSES
-        self._ask("start the backward pass from", [ALL_LOSSES, *every], chosen, self._choose_loss)
-
-    def _choose_loss(self, name: str) -> None:
-        self._prepare(losses=self.state.scene.run.loss_names(None if name == ALL_LOSSES else name))
+        self._ask(questions.loss(self.state), lambda name: self._prepare(losses=name))
 
     def action_choose_parameter(self) -> None:
-        scene = self.state.scene
-        parameters = names_of(scene.run.graph, "parameter")
-        self._ask("list the paths that lead to", parameters, scene.target, lambda name: self._prepare(target=name))
+        self._ask(questions.parameter(self.state), lambda name: self._prepare(target=name))
 
     def action_detail(self) -> None:
         levels = levels_of(self.state.scene.run.graph)
@@ -164,52 +201,142 @@ class DebugApp(App[None]):
         after = levels.index(now) + 1 if now in levels else 0
         self._prepare(detail=levels[after % len(levels)])
 
-    def action_go_to(self) -> None:
-        names = list(self.state.scene.layout.nodes)
-        self._ask("go to node", names, "", self._go_to)
+    def action_zoom_in(self) -> None:
+        self._zoom(1)
 
-    def _go_to(self, name: str) -> None:
-        self.become(to.selected(self.state, self.state.scene.layout.nodes[name]))
+    def action_zoom_out(self) -> None:
+        self._zoom(-1)
 
-    def action_light(self) -> None:
-        self.theme = next(theme.name for theme in THEMES if theme.name != self.theme)
-        self.become(self.state)
+    def _zoom(self, by: int) -> None:
+        """To a finer or coarser level of detail; beyond the finest are the neurons of the selected node."""
+        scene, inside = self.state.scene, self.state.lens.page == "neurons"
+        levels = levels_of(scene.run.graph)
+        after = levels.index(scene.detail) + by if scene.detail in levels else 0
+        if (by < 0 and inside) or (by > 0 and not inside and after == len(levels)):
+            self.become(to.opened(self.state))
+        elif 0 <= after < len(levels):
+            self._prepare(detail=levels[after])
 
-    def action_help(self) -> None:
-        self.push_screen(Help())
-
-    async def action_quit(self) -> None:
-        self.exit(return_code=0)
-
-    def action_interrupt(self) -> None:
-        self.exit(return_code=128 + signal.SIGINT)
-
-    def _ask(self, title: str, choices: Iterable[str], chosen: str, then: Callable[[str], None]) -> None:
-        self.push_screen(Chooser(title, list(choices), chosen), lambda name: then(name) if name is not None else None)
-
-    def _prepare(self, **changes: str | Sequence[str]) -> None:
-        """Work out another scene in a thread of its own, so that keys are answered meanwhile; the latest wins."""
-        now = self.state.scene
-        asked = {"detail": now.detail, "losses": now.losses, "target": now.target, **changes}
-        self._latest += 1
-        work = partial(scene, now.run, like=now, **asked)  # type: ignore[arg-type]
-        self.become(replace(self.state, busy="working it out …"))
-        Thread(target=self._work, args=(self._latest, work), daemon=True).start()
-
-    def _work(self, number: int, work: Callable[[], Scene]) -> None:
-        try:
-            result: Scene | Exception = work()
-        except Exception as error:  # handed to the app, which shows or raises it
-            result = error
-        self.post_message(Prepared(number, result))
-
-    @on(Prepared)
-    def take(self, message: Prepared) -> None:
-        if message.number != self._latest:
+    @on(Revealed)
+    def reveal(self, message: Revealed) -> None:
+        """What the tour shows: the longest path first, then all of them; at its end every loss again."""
+        if message.what == "states":
+            paths = self.state.scene.run.paths(LOSS, self.state.scene.target)
+            nodes = max((path.nodes for path in paths), key=len)
+            self.become(replace(self.state, lit=self.state.scene.light_nodes(nodes, -1)))
             return
-        if isinstance(message.result, UnrollvizError):
-            self.become(replace(self.state, busy="", note=str(message.result)))
-        elif isinstance(message.result, Exception):
-            raise message.result
+        ended = message.what == "end"
+        self.frame.set_class(not ended, "-tour-shows")
+        self.frame.remove_class("-tour")
+        self._prepare(losses=questions.ALL_LOSSES if ended else LOSS)
+
+    # ---- breakpoints, watches, what if -------------------------------------------------------------------------------
+
+    def action_stops(self) -> None:
+        self.push_screen(Stops(self.state.stepper))
+
+    @on(Changed)
+    def change(self, message: Changed) -> None:
+        self.become(to.with_stepper(self.state, message.change(self.state.stepper)))
+
+    def action_watch(self) -> None:
+        self._ask(questions.watch(self.state), lambda text: self.change(Changed(watched(text))))
+
+    def action_what_if(self) -> None:
+        self._ask(questions.what_if(self.state), self._edit)
+
+    def _edit(self, text: str) -> None:
+        if text.strip():
+            self._prepare(lambda stepper: go.edited(stepper, text), self._compare)
         else:
-            self.become(to.shown(self.state, message.result))
+            self._compare()
+
+    def _compare(self) -> None:
+        """Old and new side by side, once they are worked out."""
+        stepper = self.state.stepper
+        edits = ", ".join(edit.text for edit in stepper.edits)
+
+        def take(found: Comparison) -> None:
+            self.push_screen(Sheet(f"old and new: {edits}", telling.difference(found), "u takes it back, once closed"))
+
+        self._do("compare", "comparing", lambda pulse: errands.compared(stepper, pulse), take)
+
+    def action_undo(self) -> None:
+        self._change_back(go.undone, self.state.stepper.edits, "undone", "nothing has been changed")
+
+    def action_redo(self) -> None:
+        self._change_back(go.redone, self.state.stepper.undone, "made again", "nothing has been undone")
+
+    def _change_back(self, change: Change, edits: Sequence[whatif.Edit], word: str, nothing: str) -> None:
+        if not edits:
+            self.say(nothing)
+            return
+        text = edits[-1 if word == "undone" else 0].text
+        self._prepare(change, lambda: self.say(f"{word}: {text}"))
+
+    # ---- files -------------------------------------------------------------------------------------------------------
+
+    def action_export(self) -> None:
+        self._ask(questions.export(self.state), self._export)
+
+    def _export(self, path: str) -> None:
+        state = self.state
+        self._do("file", "drawing", lambda pulse: errands.exported(state, path, pulse), self.say)
+
+    def action_save(self) -> None:
+        self._ask(questions.save(self.state), self._save)
+
+    def _save(self, path: str) -> None:
+        stepper = replace(self.state.stepper, view=kept(self.state, self.current_theme.dark))
+        self._do("file", "saving", lambda pulse: errands.saved(stepper, path, pulse), self.say)
+
+    # ---- questions and work ------------------------------------------------------------------------------------------
+
+    def _ask(self, window: ModalScreen[str | None], then: Callable[[str], None]) -> None:
+        """Have a name or a line typed, unless it is left."""
+        self.push_screen(window, lambda text: then(text) if text is not None else None)
+
+    def _prepare(self, change: Change | None = None, then: Callable[[], None] = lambda: None, **chosen: str) -> None:
+        """Work out another stepper and its scene. What was asked before, and is not answered yet, is asked again."""
+        self._waiting.append(change or (lambda stepper: go.chosen(stepper, **chosen)))
+        changes, started, like = tuple(self._waiting), self.state.stepper, self.state.scene
+
+        def take(found: tuple[Stepper, Scene]) -> None:
+            self._waiting.clear()
+            stepper, scene = found
+            self.become(to.shown(self.state, scene, to.caught_up(stepper, started, self.state.stepper)))
+            then()
+
+        self._do("scene", "working it out", lambda pulse: errands.prepared(started, like, changes, pulse), take)
+
+    def _do(self, kind: str, words: str, work: Callable[[Pulse], T], take: Callable[[T], None]) -> None:
+        """Have something done in a thread; what goes wrong is said."""
+
+        def done(found: T | UnrollvizError) -> None:
+            self.become(replace(self.state, busy=self.desk.words, note=""))
+            if isinstance(found, UnrollvizError):
+                self._waiting.clear()
+                self._complain(str(found))
+            else:
+                take(found)
+
+        self.desk.ask(kind, words, work, done)
+        self.become(replace(self.state, busy=self.desk.words, note=""))
+
+    def _complain(self, words: str) -> None:
+        """In the second line, or in a window of its own where that is too short."""
+        if len(words) < self.size.width - 1:
+            self.say(words)
+        else:
+            self.say("")
+            self.push_screen(Sheet("this cannot be done", wrap(words, max(min(self.size.width - 8, 80), 10))))
+
+    @on(Worked)
+    def work(self, message: Worked) -> None:
+        if self.desk.take(message):
+            self.become(replace(self.state, busy=self.desk.words))
+
+    def action_stop(self) -> None:
+        self.desk.stop()
+        self._waiting.clear()
+        self.become(replace(self.state, busy="", note="stopped"))

@@ -9,7 +9,7 @@ from textual.widget import Widget
 from unrollviz.debugger.events import PHASES
 from unrollviz.debugger.words import describe
 from unrollviz.names import clean
-from unrollviz.tui.actions import ACTIONS
+from unrollviz.tui.actions import of_now
 from unrollviz.tui.look import palette
 from unrollviz.tui.state import DebugState
 
@@ -33,9 +33,14 @@ class EventBar(Widget):
             line.append(" → " if index else "", look.quiet)
             line.append(f" {phase} " if here else phase, look.now + Style(reverse=True) if here else look.quiet)
         line.append(f"   {state.cursor:,}/{state.scene.timeline.end:,}", look.text)
-        if state.busy or state.note:
-            line.append(f"   {clean(state.busy or state.note)}", look.cotangent)
-        return line.append("\n").append(self._sentence())
+        if state.typed:
+            line.append(f"   {state.typed} ×", look.lit)
+        said = Text(clean(state.busy or state.note, 400), look.cotangent)
+        room = self.size.width - line.cell_len - 3
+        if said.cell_len <= room:
+            line.append("   ").append(said)
+        line.truncate(self.size.width, overflow="ellipsis")
+        return line.append("\n").append(self._sentence() if said.cell_len <= room else Text(" ").append(said))
 
     def _sentence(self) -> Text:
         look, state = palette(self.app.current_theme.dark), self.state
@@ -52,14 +57,18 @@ class EventBar(Widget):
 
 
 class KeyBar(Widget):
-    """One line of keys from the table: as many as there is room for, help and leaving always."""
+    """One line of the keys that do something now: as many as there is room for, help and leaving always."""
+
+    def __init__(self, state: DebugState) -> None:
+        super().__init__(id="keys")
+        self.state = state
+
+    def show(self, state: DebugState) -> None:
+        self.state = state
+        self.refresh()
 
     def render(self) -> Text:
-        together: dict[str, list[str]] = {}
-        for action in ACTIONS:
-            if action.brief:
-                together.setdefault(action.brief, []).append(action.key)
-        words = {brief: self._word(brief, keys) for brief, keys in together.items()}
+        words = {brief: self._word(brief, keys) for brief, keys in of_now(self.state, self.state.panel).items()}
         always = Text().append_text(words.pop("help")).append_text(words.pop("quit"))
         line = Text(no_wrap=True, overflow="crop")
         for word in words.values():

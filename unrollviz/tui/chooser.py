@@ -18,6 +18,7 @@ from textual.widgets import Input, OptionList, Static
 from unrollviz.errors import nearest_name
 from unrollviz.names import clean
 from unrollviz.tui.look import palette
+from unrollviz.tui.messages import Looked
 
 OFFERED = 100
 
@@ -32,9 +33,10 @@ class Chooser(ModalScreen[str | None]):
         Binding("up", "move(-1)", show=False, priority=True),
     ]
 
-    def __init__(self, title: str, choices: Sequence[str], chosen: str = "") -> None:
+    def __init__(self, title: str, choices: Sequence[str], chosen: str = "", tells: bool = False) -> None:
+        """With `tells`, every name that is highlighted is told at once."""
         super().__init__()
-        self.title_text, self.choices, self.chosen = title, choices, chosen
+        self.title_text, self.choices, self.chosen, self.tells = title, choices, chosen, tells
         self.offered: list[str] = []
 
     def compose(self) -> ComposeResult:
@@ -80,6 +82,11 @@ class Chooser(ModalScreen[str | None]):
         options = self.query_one(OptionList)
         if self.offered:
             options.highlighted = ((options.highlighted or 0) + by) % len(self.offered)
+
+    @on(OptionList.OptionHighlighted)
+    def tell(self, event: OptionList.OptionHighlighted) -> None:
+        if self.tells and event.option_index < len(self.offered):
+            self.post_message(Looked(self.offered[event.option_index]))
 
     @on(Input.Submitted)
     def submit(self, event: Input.Submitted) -> None:

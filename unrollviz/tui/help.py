@@ -12,10 +12,13 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from unrollviz.debugger.breakpoints import CONDITIONS
+from unrollviz.debugger.expressions import FUNCTIONS, QUANTITIES
+from unrollviz.debugger.whatif import FORMS
 from unrollviz.draw.style import LOOKS, MEANINGS
 from unrollviz.tui.actions import ACTIONS, Action
 from unrollviz.tui.look import Palette, palette
-from unrollviz.tui.paint import COMING, COMPLETE, COPY, PARTIAL
+from unrollviz.tui.paint import BROKEN, COMING, COMPLETE, COPY, FOLDED, PARTIAL, USED
 
 MARKS: tuple[tuple[str, str], ...] = (
     (COMING, "its value is still to come"),
@@ -24,8 +27,24 @@ MARKS: tuple[tuple[str, str], ...] = (
     ("‹●›", "the node that the inspector shows"),
     (PARTIAL, "its cotangent so far: more contributions are to come"),
     (COMPLETE, "its cotangent is complete"),
-    (COPY, "a parameter at the step that uses it; the row is its rail"),
+    (f"{COPY} {USED}", "a parameter at the step that uses it, before and after it has; the row is its rail"),
+    (BROKEN, "it has a breakpoint"),
+    (f"{FOLDED} 9 steps {FOLDED}", "steps that are folded; f unfolds them, a click goes there"),
+    ("+7 -3", "in a heat map: tenths of the largest absolute value, which is 9; · is 0"),
 )
+
+TYPED: dict[str, list[tuple[str, str]]] = {
+    "Where to stop, what to watch (B, w)": [
+        ("s3  l1.*  t=3", "a node, nodes by a pattern, a step; phase=backward"),
+        ("… if …", "there, and under a condition: s* if complete and norm(cotangent) < 1e-6"),
+        *((kind or "an expression", says) for kind, (says, _) in CONDITIONS.items()),
+        ("s3.value[0]", "any node; W.grad[0, 1]"),
+        *((name, quantity.says) for name, quantity in QUANTITIES.items()),
+        *((f"{name}(…)", says) for name, (says, _) in FUNCTIONS.items()),
+    ],
+    "What if (x)": [(kind, form) for kind, form in FORMS.items()],
+}
+"""Heading -> what may be typed there, and what it means."""
 
 SENTENCE = (
     "A run goes forward through time, compares each output with its target, and goes back: every node hands its "
@@ -56,6 +75,10 @@ def help_text(look: Palette) -> Text:
         text.append(f"\n{group}\n", look.lit)
         for action in actions:
             text.append(f"  {action.key:>16}", look.now).append(f"  {action.help}{_where(action)}\n", look.text)
+    for heading, rows in TYPED.items():
+        text.append(f"\n{heading}\n", look.lit)
+        for word, meaning in rows:
+            text.append(f"  {word:>16}", look.now).append(f"  {meaning}\n", look.text)
     text.append("\nMarks in the graph\n", look.lit)
     for mark, meaning in MARKS:
         text.append(f"  {mark:>16}", look.now).append(f"  {meaning}\n", look.text)

@@ -10,7 +10,7 @@ from textual.strip import Strip
 
 from unrollviz.tui.actions import bindings
 from unrollviz.tui.look import palette
-from unrollviz.tui.report import report, title
+from unrollviz.tui.report import footing, report, title
 from unrollviz.tui.state import DebugState
 
 
@@ -25,7 +25,7 @@ class Inspector(ScrollView, can_focus=True, inherit_bindings=False):
         self.lines: list[Strip] = []
 
     def show(self, state: DebugState) -> None:
-        if state.node != self.state.node:
+        if state.node != self.state.node or state.lens.page != self.state.lens.page:
             self.scroll_to(y=0, animate=False, immediate=True, force=True)
         self.state = state
         self._write()
@@ -41,6 +41,7 @@ class Inspector(ScrollView, can_focus=True, inherit_bindings=False):
         self.lines = [Strip(line.render(console)) for line in text.wrap(console, width)]
         self.virtual_size = Size(width, len(self.lines))
         self.border_title = Content(title(self.state))
+        self.border_subtitle = Content(footing(self.state))
         self.refresh()
 
     def render_line(self, y: int) -> Strip:

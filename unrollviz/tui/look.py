@@ -16,6 +16,9 @@ MOON = "#d9dee4"
 SKY = "#56b4e9"
 """Okabe and Ito's sky blue: what is current, on a dark screen."""
 
+SHADES = 10
+"""Blocks of a heat map, from 0 to the largest value."""
+
 THEMES: tuple[Theme, ...] = (
     Theme(
         name="unrollviz-dark",
@@ -57,6 +60,7 @@ class Palette:
         cotangent: the mark of a node that has one.
         text, quiet: words, and words of less weight.
         positive, negative: bars of shares.
+        above, below: blocks of a heat map, from 0 to the largest value.
         wrong: what is not as it should be.
     """
 
@@ -73,6 +77,8 @@ class Palette:
     quiet: Style
     positive: Style
     negative: Style
+    above: tuple[Style, ...]
+    below: tuple[Style, ...]
     wrong: Style
 
 
@@ -97,8 +103,21 @@ def palette(dark: bool) -> Palette:
         quiet=Style(color=_mix(text, ground, 0.4)),
         positive=Style(color=_legible(POSITIVE, dark)),
         negative=Style(color=warm),
+        above=_shades(POSITIVE, ground, text),
+        below=_shades(NEGATIVE, ground, text),
         wrong=Style(color=warm, bold=True),
     )
+
+
+def _shades(colour: str, ground: str, text: str) -> tuple[Style, ...]:
+    """Blocks from hardly any colour to all of it, each with a mark on it that can be read."""
+    blocks = [_mix(ground, colour, 0.08 + 0.92 * step / (SHADES - 1)) for step in range(SHADES)]
+    return tuple(Style(color=_readable(block, text), bgcolor=block) for block in blocks)
+
+
+def _readable(block: str, text: str) -> str:
+    """The ink that stands out most."""
+    return max((text, INK, PAPER), key=lambda ink: abs(Color.parse(ink).brightness - Color.parse(block).brightness))
 
 
 def _legible(colour: str, dark: bool) -> str:

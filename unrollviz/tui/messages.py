@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from textual.message import Message
 
 from unrollviz.draw.layout import Place
-from unrollviz.tui.scene import Scene
+from unrollviz.tui.listing import Wanted
+from unrollviz.tui.scene import Lit
 
 
 @dataclass
@@ -18,15 +19,29 @@ class Pointed(Message):
 
 
 @dataclass
-class RowChosen(Message):
-    """A path was clicked."""
+class Lighted(Message):
+    """A path, or a branch of the flow tree, was selected."""
 
-    row: int
+    lit: Lit
 
 
 @dataclass
-class Prepared(Message):
-    """The scene asked for as number `number` is ready, or could not be made."""
+class PathsWanted(Message):
+    """Other paths are to be listed, or in another order; with `focus` the list is gone to."""
 
-    number: int
-    result: Scene | Exception
+    wanted: Wanted
+    focus: bool = False
+
+
+@dataclass
+class EventChosen(Message):
+    """An event is to be gone to: its cursor."""
+
+    cursor: int
+
+
+@dataclass
+class Looked(Message):
+    """A name is highlighted, and not chosen yet."""
+
+    name: str

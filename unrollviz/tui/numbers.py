@@ -40,6 +40,23 @@ def table(values: Array, width: int, height: int) -> list[str]:
     return lines + [f"… {left_out:,} more {'entries' if len(rows) == 1 else 'rows'}"] * (left_out > 0)
 
 
+def ranked(values: Array, width: int, height: int, largest: bool) -> list[str]:
+    """Entries by absolute value with their places, `[0,2] -1.25`, in at most `height` lines; NaN counts as largest."""
+    size = np.where(np.isnan(values), np.inf, np.abs(values)).ravel()
+    order = np.argsort(-size if largest else size, kind="stable")[: width * height]
+    drop = 1 if values.ndim > 1 and values.shape[0] == 1 else 0
+    places = np.unravel_index(order, values.shape)[drop:]
+    words = [
+        f"[{','.join(map(str, place))}] {figure(value)}"
+        for *place, value in zip(*(axis.tolist() for axis in places), values.ravel()[order].tolist(), strict=True)
+    ]
+    cell = max(map(len, words), default=1)
+    each = max((width + 2) // (cell + 2), 1)
+    lines = ["  ".join(word.ljust(cell) for word in words[at : at + each]) for at in range(0, len(words), each)]
+    left_out = values.size - min(each * height, len(words))
+    return [line.rstrip() for line in lines[:height]] + [f"… {left_out:,} more entries"] * (left_out > 0)
+
+
 def _formatted(rows: Array) -> list[list[str]]:
     """Every entry with the same number of decimals; whole numbers as such."""
     finite = np.abs(rows[np.isfinite(rows)])

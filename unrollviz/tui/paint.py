@@ -9,16 +9,20 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
+from unrollviz.debugger.events import Event
 from unrollviz.draw.layout import Place
 from unrollviz.draw.style import LOOKS
-from unrollviz.tui.geometry import Geometry
+from unrollviz.tui.geometry import FOLD, Geometry
+from unrollviz.tui.geometry import Piece as Span
 from unrollviz.tui.look import Palette
 from unrollviz.tui.state import DebugState
 from unrollviz.tui.symbols import symbol_of
 from unrollviz.tui.wires import DOUBLE, DOWN, HEAVY, LEFT, LIGHT, RIGHT
 
 COMING = "░"
-COPY = "◇"
+COPY, USED = "◇", "◆"
+BROKEN = "!"
+FOLDED = "⋯"
 RAIL = "┄"
 PARTIAL, COMPLETE = "∂+", "∂"
 
@@ -39,8 +43,11 @@ Piece = tuple[str, Style]
 
 @dataclass(frozen=True)
 class Glyph:
-    """A node in the grid: brackets around its mark, and what follows: its symbol, and ∂ once it has a cotangent."""
+    """A node in the grid: brackets around its mark, and what follows: its symbol, and ∂ once it has a cotangent.
 
+    `before` is the mark of a breakpoint, empty where there is none."""
+
+    before: str
     brackets: str
     mark: Piece
     symbol: str
@@ -60,52 +67,63 @@ class Painter:
         """The step numbers above the columns; the step of the last event stands out."""
         event = self.state.now.event
         pieces: list[Piece] = [(" step".ljust(self.grid.gutter), self.look.quiet)]
-        times = self.state.scene.layout.times
-        for column in self.grid.visible(scrolled, width):
-            text = str(times[column])
-            before = max(self.grid.mark - (len(text) - 1) // 2, 0)
-            here = event is not None and event.time == times[column]
-            pieces += [
-                (" " * before, self.look.quiet),
-                (text, self.look.now + Style(reverse=True) if here else self.look.quiet),
-                (" " * (self.grid.width - before - len(text)), self.look.quiet),
-            ]
+        for piece in self.grid.pieces(scrolled, width):
+            pieces += self._fold_words(piece) if piece.folded else self._step(piece.first, event)
         return self._crop(pieces, scrolled, width)
+
+    def _step(self, column: int, event: Event | None) -> Iterator[Piece]:
+        time = self.state.scene.layout.times[column]
+        text = str(time)
+        before = max(self.grid.mark - (len(text) - 1) // 2, 0)
+        here = event is not None and event.time == time
+        yield " " * before, self.look.quiet
+        yield text, self.look.now + Style(reverse=True) if here else self.look.quiet
+        yield " " * (self.grid.width - before - len(text)), self.look.quiet
+
+    def _fold_words(self, piece: Span) -> Iterator[Piece]:
+        words = f"{FOLDED} {piece.last - piece.first + 1:,} steps {FOLDED}"
+        yield words.center(FOLD)[:FOLD], self.look.quiet
 
     def line(self, y: int, scrolled: int, width: int) -> list[Segment]:
         """Line `y` of the rows, counted from the first row's own line, as `width` cells from `scrolled` on."""
         row, below = divmod(y, self.grid.height)
         if row >= self.grid.rows:
             return []
-        columns = self.grid.visible(scrolled, width)
-        if below:
-            pieces = [(" " * self.grid.gutter, self.look.text)]
-            for column in columns:
-                pieces += self._between(row, column)
-        else:
-            pieces = list(self._gutter(row))
-            for column in columns:
-                pieces += self._cell(row, column)
+        pieces = [(" " * self.grid.gutter, self.look.text)] if below else list(self._gutter(row))
+        for piece in self.grid.pieces(scrolled, width):
+            if piece.folded:
+                pieces += [(" " * FOLD, self.look.text)] if below else self._fold(row, piece)
+            else:
+                pieces += self._between(row, piece.first) if below else self._cell(row, piece.first)
         return self._crop(pieces, scrolled, width)
+
+    def _fold(self, row: int, piece: Span) -> Iterator[Piece]:
+        """A folded span in one row: the line that comes out of it on the right, broken in the middle."""
+        character, style = self._draw(True, row, piece.last + 1, LEFT, LEFT | RIGHT)
+        side = character * ((FOLD - 3) // 2)
+        yield side, style
+        yield (f" {FOLDED} " if character != " " else "   "), style
+        yield side, style
 
     def _crop(self, pieces: list[Piece], scrolled: int, width: int) -> list[Segment]:
         """The gutter, then the columns without the cells that are scrolled away to the left."""
         segments = [Segment(text, style) for text, style in _joined(pieces)]
         gutter, columns = _split(segments, self.grid.gutter)
-        _, kept = _split(columns, scrolled % self.grid.width)
+        _, kept = _split(columns, scrolled - self.grid.piece(scrolled).left)
         return _split(gutter + kept, width)[0]
 
     def _gutter(self, row: int) -> Iterator[Piece]:
         """The row's label, and the parameter whose rail it is."""
         label = self.grid.labels[row]
-        padded = " " + label + " " * (self.grid.gutter - 7 - cell_len(label))
+        padded = " " + label + " " * (self.grid.gutter - 8 - cell_len(label))
         yield padded, self.look.text if row == self.state.spot.row else self.look.quiet
         place = Place(0, row)
         if place not in self.state.scene.names:
-            yield " " * 6, self.look.text
+            yield " " * 7, self.look.text
             return
         glyph = self.glyph(place)
         brackets = glyph.brackets or "  "
+        yield glyph.before or " ", self.look.wrong
         yield brackets[0], glyph.around
         yield glyph.mark
         yield brackets[1], glyph.around
@@ -123,13 +141,13 @@ class Painter:
             yield out[0] * (grid.width - grid.mark - 1), out[1]
             return
         glyph = self.glyph(place)
+        yield into[0] * (grid.mark - 1 - bool(glyph.brackets) - bool(glyph.before)), into[1]
+        yield glyph.before, self.look.wrong
         if glyph.brackets:
-            yield into[0] * (grid.mark - 2), into[1]
             yield glyph.brackets[0], glyph.around
             yield glyph.mark
             yield glyph.brackets[1], glyph.around
         else:
-            yield into[0] * (grid.mark - 1), into[1]
             yield glyph.mark
         yield glyph.symbol, self.look.text + Style(bold=True)
         yield glyph.note, self.look.cotangent
@@ -164,7 +182,7 @@ class Painter:
         ):
             if sides & wanted:
                 return characters[sides if drawn_as is None else drawn_as], style
-        sides = (wires.gaps if gap else wires.marks)[row][column] & wanted
+        sides = (wires.gaps if gap else wires.marks)(column)[row] & wanted
         if not sides:
             return " ", self.look.wire
         shape = sides if drawn_as is None else drawn_as
@@ -187,12 +205,14 @@ class Painter:
         else:
             known, arrived = now.computed(name), now.arrived(name)
             note = "" if not arrived else COMPLETE if arrived == now.expected(name) else PARTIAL
-        mark = COPY if copy is not None else LOOKS[node["role"]].mark
+        marks = (USED, COPY) if copy is not None else (LOOKS[node["role"]].mark, COMING)
+        mark = marks[0] if known else marks[1]
         if not known:
-            mark, style = COPY if copy is not None else COMING, self.look.coming
+            style = self.look.coming
         if selected:
             style = around
-        return Glyph(BRACKETS[current, lit, selected], (mark, style), symbol_of(node), note, around)
+        before = BROKEN if name in state.broken and copy is None else ""
+        return Glyph(before, BRACKETS[current, lit, selected], (mark, style), symbol_of(node), note, around)
 
 
 def _joined(pieces: list[Piece]) -> Iterator[Piece]:

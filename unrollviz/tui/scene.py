@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from rich.cells import cell_len
 
 from unrollviz.api import Run
 from unrollviz.arrays import many_objects
-from unrollviz.debugger.timeline import Timeline, timeline
+from unrollviz.debugger.timeline import UNITS, Timeline, timeline
 from unrollviz.draw.layout import EdgeName, Layout, Place, layout
 from unrollviz.errors import NonFinite
+from unrollviz.graph import names_of
 from unrollviz.jacobians import frobenius
 from unrollviz.paths import Path, PathSet, PathTable
+from unrollviz.tui.spans import turns
 from unrollviz.tui.symbols import symbol_of
-from unrollviz.tui.wires import Joints, Wires, all_wires, sparse
+from unrollviz.tui.wires import Joints, Wires, sparse
 
 LISTED = 1_000
 """How many paths are listed; the count is exact however many there are."""
+
+SMALL = 4_000
+"""Up to so many nodes everything is worked out before the screen opens: nobody notices."""
 
 ADDED = 2_000
 """Up to this many paths are walked one by one to hold their sum against the reverse sweep."""
@@ -49,12 +56,14 @@ class Listed:
         paths: the set; None where there is none, `trouble` then says why.
         table: the figures of its first LISTED paths.
         proof: None where there are too many paths to walk.
+        pending: they are still being worked out.
     """
 
     paths: PathSet | None
     table: PathTable | None
     proof: Proof | None
     trouble: str = ""
+    pending: bool = False
 
     def __len__(self) -> int:
         return 0 if self.table is None else len(self.table.ranks)
@@ -65,21 +74,30 @@ class Listed:
         return 0.0 if self.table is None else float(np.abs(self.table.shares).max(initial=0.0))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Lit:
-    """The selected path as it is lit in the grid.
+    """The selected path, or a part of one from its loss on, as it is lit in the grid.
 
     Attributes:
         row: its place in the list.
-        path: None where the list is empty.
-        places: where its nodes stand, the target at the copy where the path ends.
+        nodes: those that it visits, from the loss back; empty where the list is.
+        places: where they stand, a parameter at the copy where the path ends.
         joints: its lines.
+        turns: the columns where it does something else than in the next one; see `spans.turns`.
+        paths: the set it is one of; None for a part of a path.
     """
 
     row: int
-    path: Path | None
-    places: frozenset[Place]
-    joints: Joints
+    nodes: tuple[str, ...] = ()
+    places: frozenset[Place] = frozenset()
+    joints: Joints = field(default_factory=dict, repr=False)
+    turns: frozenset[int] = frozenset()
+    paths: PathSet | None = None
+
+    @cached_property
+    def path(self) -> Path | None:
+        """With its factors and its term, which take a sweep; None where the list is empty."""
+        return self.paths[self.row] if self.paths is not None and self.nodes else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +110,7 @@ class Scene:
         names: place -> node; at each copy of a parameter, the parameter.
         copies: place of a copy -> the edge it is drawn for.
         columns: row -> the columns where something stands, in order.
+        roles: row -> the role of its nodes.
         symbols: cells that the widest of the data's symbols takes.
     """
 
@@ -105,18 +124,31 @@ class Scene:
     names: dict[Place, str]
     copies: dict[Place, EdgeName]
     columns: tuple[tuple[int, ...], ...]
+    roles: tuple[str, ...]
     symbols: int
     listed: Listed
 
     def light(self, row: int) -> Lit:
-        """The path in a row of the list, ready to be lit."""
-        if self.listed.paths is None or not len(self.listed):
-            return Lit(0, None, frozenset(), {})
-        path = self.listed.paths[row]
-        edges = [self.edge(factor.tail, factor.head) for factor in path.factors]
-        places = [self.layout.nodes.get(name) for name in path.nodes[:-1]]
-        places.append(self.layout.copies.get(edges[-1], self.layout.nodes.get(path.nodes[-1])))
-        return Lit(row, path, frozenset(filter(None, places)), sparse(self.layout, edges))
+        """The path in a row of the list, ready to be lit; found without a sweep."""
+        paths = self.listed.paths
+        if paths is None or not len(self.listed):
+            return Lit(0)
+        return replace(self.light_nodes(paths.nodes(row), row), paths=paths)
+
+    def light_nodes(self, nodes: Sequence[str], row: int = 0) -> Lit:
+        """A path, or its beginning, given by the nodes that it visits from the loss on, ready to be lit."""
+        edges = [self.edge(tail, head) for head, tail in pairwise(nodes)]
+        end = self.layout.copies.get(edges[-1]) if edges else None
+        stand = [self.layout.nodes.get(name) for name in nodes[: None if end is None else -1]]
+        places = [place for place in (*stand, end) if place is not None]
+        return Lit(row, tuple(nodes), frozenset(places), sparse(self.layout, edges), turns(places))
+
+    def nearest(self, row: int, column: int) -> Place | None:
+        """The place in a row where something stands that is nearest to a column; None where the row is empty."""
+        columns = self.columns[row]
+        at_or_after = bisect_left(columns, column)
+        around = columns[max(at_or_after - 1, 0) : at_or_after + 1]
+        return Place(min(around, key=lambda c: abs(c - column)), row) if around else None
 
     def heaviest(self) -> int:
         """The row of the listed path with the largest norm, of those that go back in time where there are any."""
@@ -132,23 +164,36 @@ class Scene:
 
 
 @many_objects()
-def scene(run: Run, detail: str, losses: Sequence[str], target: str, like: Scene | None = None) -> Scene:
+def scene(
+    run: Run,
+    detail: str,
+    losses: Sequence[str],
+    target: str,
+    like: Scene | None = None,
+    listing: bool = True,
+    steps: Timeline | None = None,
+) -> Scene:
     """Everything the screen needs, parts taken over from the scene before where they stay the same.
+
+    `steps` is the timeline, where there is one already. Without `listing` the paths of a long run are left pending, for
+    a thread to list once the screen is open.
 
     Raises UnknownName, with the nearest name, for an unknown level of detail, loss or target.
     """
     graph = run.level(detail, target)
-    if like is not None and like.timeline.graph is graph and like.losses == tuple(losses):
-        steps, where, wires = like.timeline, like.layout, like.wires
+    same = like is not None and like.timeline.graph is graph and like.losses == tuple(losses)
+    steps = like.timeline if like is not None and same else steps or timeline(graph, losses)
+    small = graph.number_of_nodes() <= SMALL
+    if listing or small:
+        _foresee(steps)
+        listed = _list_paths(run, detail, losses, target)
     else:
-        steps, where = timeline(graph, losses), layout(graph)
-        wires = all_wires(where, graph.edges(keys=True))
-    names = {place: name for name, place in where.nodes.items()}
-    copies = {place: edge for edge, place in where.copies.items()}
-    names.update({place: edge[0] for place, edge in copies.items()})
-    columns: list[list[int]] = [[] for _ in where.rows]
-    for place in sorted(names, key=lambda place: place.column):
-        columns[place.row].append(place.column)
+        listed = Listed(None, None, None, pending=True)
+    if like is not None and same:
+        return replace(like, run=run, detail=detail, target=target, listed=listed)
+    where = layout(graph)
+    names, copies = _occupied(where)
+    roles = {place.row: graph.nodes[name]["role"] for name, place in where.nodes.items()}
     return Scene(
         run,
         detail,
@@ -156,13 +201,41 @@ def scene(run: Run, detail: str, losses: Sequence[str], target: str, like: Scene
         target,
         steps,
         where,
-        wires,
+        Wires(where, graph),
         names,
         copies,
-        tuple(map(tuple, columns)),
-        max((cell_len(symbol_of(node)) for _, node in graph.nodes(data=True)), default=0),
-        _list_paths(run, detail, losses, target),
+        _columns(where),
+        tuple(roles[row] for row in range(len(where.rows))),
+        max((cell_len(symbol_of(node)) for _, node in graph.nodes(data=True) if "symbol" in node), default=0),
+        listed,
     )
+
+
+def _occupied(where: Layout) -> tuple[dict[Place, str], dict[Place, EdgeName]]:
+    """What stands at every place; the edge for which each copy of a parameter is drawn."""
+    names = {place: name for name, place in where.nodes.items()}
+    copies = {place: edge for edge, place in where.copies.items()}
+    names.update({place: edge[0] for place, edge in copies.items()})
+    return names, copies
+
+
+def _columns(where: Layout) -> tuple[tuple[int, ...], ...]:
+    """The columns where something stands, in order, by row."""
+    found: list[set[int]] = [set() for _ in where.rows]
+    for places in (where.nodes.values(), where.copies.values()):
+        for place in places:
+            found[place.row].add(place.column)
+    return tuple(tuple(sorted(columns)) for columns in found)
+
+
+def _foresee(steps: Timeline) -> None:
+    """Work out what stepping will ask for, so that no key waits for it."""
+    steps.backward.finish()
+    for name in names_of(steps.graph, "parameter"):
+        steps.cotangent(name, len(steps.contributions[name]))
+    for unit in UNITS:
+        steps.stops(unit)
+    _ = steps.crossed_at, steps.columns
 
 
 def _list_paths(run: Run, detail: str, losses: Sequence[str], target: str) -> Listed:

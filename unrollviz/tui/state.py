@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
+
+from unrollviz.debugger import stepper as go
+from unrollviz.debugger.events import Event
+from unrollviz.debugger.stepper import Stepper
 from unrollviz.debugger.timeline import State
 from unrollviz.draw.layout import EdgeName, Place
+from unrollviz.errors import UnrollvizError
 from unrollviz.names import typeset
+from unrollviz.tui.apart import VIEWS
+from unrollviz.tui.lens import OVERVIEW, PAGES, Lens
+from unrollviz.tui.listing import EVERY, Wanted
 from unrollviz.tui.scene import Lit, Scene
+from unrollviz.tui.spans import FOLDED_FROM, MARKED, Span, around, folded, whole
 from unrollviz.tui.wires import Joints, sparse
 
 
@@ -18,19 +27,38 @@ class DebugState:
     """What the screen shows.
 
     Attributes:
-        cursor: how many events have happened.
+        stepper: the run with its edits, the cursor, breakpoints and watches; the scene shows its run and timeline.
         spot: the place in the grid that is selected.
         lit: the path that is selected.
         note: something to say once.
         busy: what is being worked out at the moment.
+        broken: the nodes that have a breakpoint.
+        typed: the digits before a key: how often it is to be done.
+        panel: which one has the focus.
+        folded: whether long spans of steps are folded.
+        lens: what of the selected node the inspector shows.
+        wanted: which paths are listed, and in which order.
+        view: how the gradient is taken apart in the flow panel; one of apart.VIEWS.
     """
 
+    stepper: Stepper
     scene: Scene
-    cursor: int
     spot: Place
     lit: Lit
     note: str = ""
     busy: str = ""
+    broken: frozenset[str] = frozenset()
+    typed: str = ""
+    panel: str = "graph"
+    folded: bool = False
+    lens: Lens = OVERVIEW
+    wanted: Wanted = EVERY
+    view: str = "tree"
+
+    @property
+    def cursor(self) -> int:
+        """How many events have happened."""
+        return self.stepper.cursor
 
     @cached_property
     def now(self) -> State:
@@ -57,29 +85,80 @@ class DebugState:
             edges = list(self.scene.timeline.graph.in_edges(event.node, keys=True))
         return sparse(self.scene.layout, edges)
 
+    @cached_property
+    def spans(self) -> tuple[Span, ...]:
+        """The columns that are seen one by one, and those that are folded: what is at hand, where the path turns, the
+        losses chosen and what has a breakpoint stay open."""
+        scene, columns = self.scene, len(self.scene.layout.times) - 1
+        if not self.folded:
+            return whole(columns)
+        here = {self.spot.column, *((self.current.column,) if self.current else ())}
+        kept = around(here) | self.lit.turns | around(c for c in self.lit.turns if len(self.lit.turns) <= 2)
+        for names in (scene.losses, self.broken):
+            if len(names) <= MARKED:
+                kept |= {place.column for name in names if (place := scene.layout.nodes.get(name))}
+        return folded(columns, kept)
 
-def opening(scene: Scene) -> DebugState:
-    """The first state of a scene: nothing has happened, the heaviest path is lit."""
-    return at(DebugState(scene, 0, next(iter(scene.names)), scene.light(scene.heaviest())), 0)
+
+def opening(scene: Scene, stepper: Stepper | None = None) -> DebugState:
+    """The first state of a scene: the heaviest path is lit, a very long run is folded; where no stepper says more,
+    nothing has happened."""
+    stepper = stepper or Stepper(scene.run, scene.run, scene.timeline, scene.detail, scene.target)
+    first = DebugState(
+        stepper,
+        scene,
+        _place_of_event(scene, stepper.state, ahead=True) or next(iter(scene.names)),
+        scene.light(scene.heaviest()),
+        broken=_broken(stepper, scene),
+    )
+    return replace(first, folded=scene.run.steps > FOLDED_FROM)
+
+
+def with_stepper(state: DebugState, stepper: Stepper) -> DebugState:
+    """The state with another stepper of the same timeline; the selection goes to where something has just happened, or
+    will, where the cursor has moved."""
+    spot, broken = state.spot, state.broken
+    if stepper.cursor != state.cursor:
+        spot = _place_of_event(state.scene, stepper.state, ahead=True) or spot
+    if stepper.breakpoints is not state.stepper.breakpoints:
+        broken = _broken(stepper, state.scene)
+    return replace(state, stepper=stepper, spot=spot, broken=broken, note="")
+
+
+def _broken(stepper: Stepper, scene: Scene) -> frozenset[str]:
+    """The nodes named by breakpoints that are looked for."""
+    found: set[str] = set()
+    for point in stepper.breakpoints:
+        if not point.enabled or point.nodes is None:
+            continue
+        if point.nodes in scene.timeline.graph:
+            found.add(point.nodes)
+            continue
+        columns, places = scene.timeline.columns, replace(point, condition=None).places(scene.timeline)
+        found |= {columns.names[node] for node in np.unique(columns.nodes[np.asarray(places) - 1])}
+    return frozenset(found)
 
 
 def at(state: DebugState, cursor: int) -> DebugState:
-    """The state with the cursor moved; the selection goes to where something has just happened, or will."""
-    now = state.scene.timeline.state_at(cursor)
-    return replace(state, cursor=cursor, spot=_place_of_event(state.scene, now, ahead=True) or state.spot, note="")
+    """The state with the cursor moved. Raises BadExpression outside the run."""
+    after = with_stepper(state, go.at(state.stepper, cursor))
+    return replace(after, spot=_place_of_event(state.scene, after.now, ahead=True) or after.spot)
 
 
 def moved(state: DebugState, unit: str, by: int) -> DebugState:
     """The state `by` units of the stepper's UNITS further on, or back where negative."""
-    cursor = state.scene.timeline.move(state.cursor, unit, by)
-    if cursor == state.cursor:
+    after = go.moved(state.stepper, unit, by)
+    if after.cursor == state.cursor:
         return replace(state, note="this is the end" if by > 0 else "this is the start")
-    return at(state, cursor)
+    return with_stepper(state, after)
 
 
-def ran_to(state: DebugState, forward: bool) -> DebugState:
-    """The state after the next, or last, event at the selected node."""
-    cursor = state.scene.timeline.seek(state.cursor, state.node, forward=forward)
+def ran_to(state: DebugState, forward: bool, times: int = 1) -> DebugState:
+    """The state after the next, or last, event at the selected node; or after so many of them."""
+    cursor, line = state.cursor, state.scene.timeline
+    visits = line.visits(state.node)
+    for _ in range(min(times, len(visits))):
+        cursor = line.seek(cursor, state.node, forward=forward)
     if cursor == state.cursor:
         when = "after" if forward else "before"
         return replace(state, note=f"nothing happens to {typeset(state.node)} {when} this")
@@ -100,9 +179,7 @@ def pointed(state: DebugState, right: int, down: int) -> DebugState:
         row += down
     if not 0 <= row < len(columns):
         return state
-    at_or_after = bisect_left(columns[row], column)
-    around = columns[row][max(at_or_after - 1, 0) : at_or_after + 1]
-    return selected(state, Place(min(around, key=lambda c: abs(c - column)), row))
+    return selected(state, state.scene.nearest(row, column) or state.spot)
 
 
 def selected(state: DebugState, spot: Place) -> DebugState:
@@ -116,10 +193,82 @@ def listed(state: DebugState, row: int) -> DebugState:
     return state if row == state.lit.row else replace(state, lit=state.scene.light(row), note="")
 
 
-def shown(state: DebugState, scene: Scene) -> DebugState:
-    """The state in another scene, at the same event or its like; the heaviest of its paths is lit."""
+def shown(state: DebugState, scene: Scene, stepper: Stepper | None = None) -> DebugState:
+    """The state in another scene, at its stepper's event, else at the like of this one; its heaviest path is lit."""
     event, same = state.now.event, scene.timeline is state.scene.timeline
-    return at(opening(scene), state.cursor if same else scene.timeline.near(event) if event else 0)
+    if stepper is None:
+        cursor = state.cursor if same else scene.timeline.near(event) if event else 0
+        stepper = Stepper(scene.run, scene.run, scene.timeline, scene.detail, scene.target, cursor, cursor)
+    lit = scene.light(scene.heaviest())
+    wanted = replace(state.wanted, span=None, branch=())  # a branch is one of the scene before
+    after = replace(state, stepper=stepper, scene=scene, lit=lit, wanted=wanted, busy="", note="")
+    if same:
+        return after
+    first = next(iter(scene.names))
+    spot = _place_of_event(scene, stepper.state, ahead=True) or first
+    return replace(after, spot=spot, broken=_broken(stepper, scene))
+
+
+def caught_up(result: Stepper, started: Stepper, now: Stepper) -> Stepper:
+    """A stepper that was worked out from `started`, with what has been done meanwhile."""
+    if now is started:
+        return result
+    event: Event | None = now.state.event
+    cursor = now.cursor if result.timeline is now.timeline else result.timeline.near(event) if event else 0
+    return replace(result, cursor=cursor, before=cursor, breakpoints=now.breakpoints, watches=now.watches)
+
+
+def broken_here(state: DebugState) -> DebugState:
+    """The state with a breakpoint at the selected node, or without it where there was one."""
+    points = state.stepper.breakpoints
+    same = next((index for index, point in enumerate(points) if point.text == state.node), None)
+    if same is not None:
+        return with_stepper(state, go.without_breakpoint(state.stepper, same))
+    try:
+        after = go.with_breakpoint(state.stepper, state.node)
+    except UnrollvizError as error:
+        return replace(state, note=str(error))
+    return with_stepper(state, after)
+
+
+def taken_apart(state: DebugState, by: int) -> DebugState:
+    """The state with the flow panel's next view, or one before."""
+    names = list(VIEWS)
+    return replace(state, view=names[(names.index(state.view) + by) % len(names)], note="")
+
+
+def refolded(state: DebugState) -> DebugState:
+    """The state with long spans folded, or unfolded where they were."""
+    return replace(state, folded=not state.folded, note="")
+
+
+def looked(state: DebugState, lens: Lens) -> DebugState:
+    """The state with the inspector looking otherwise."""
+    return replace(state, lens=lens, note="")
+
+
+def opened(state: DebugState) -> DebugState:
+    """The state with the selected node opened into its neurons, or closed."""
+    return looked(state, replace(state.lens, page=PAGES[0] if state.lens.page == "neurons" else "neurons"))
+
+
+def instances(state: DebugState) -> int:
+    """How many instances the run has."""
+    return int(state.scene.run.batch.inputs.shape[1])
+
+
+def units(state: DebugState) -> int:
+    """The units of the selected node, or the columns of a parameter."""
+    value = state.scene.timeline.graph.nodes[state.node]["value"]
+    return int(value.shape[-1]) if value.ndim else 1
+
+
+def edges(state: DebugState) -> list[EdgeName]:
+    """The edges that can be asked about: a copy's own; those into a node; of what nothing leads to, those out of it."""
+    graph = state.scene.timeline.graph
+    if state.spot in state.scene.copies:
+        return [state.scene.copies[state.spot]]
+    return list(graph.in_edges(state.node, keys=True)) or list(graph.out_edges(state.node, keys=True))
 
 
 def _place_of_event(scene: Scene, now: State, ahead: bool = False) -> Place | None:

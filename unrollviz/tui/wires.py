@@ -8,9 +8,12 @@ heavy ones and the current event in double ones.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from unrollviz.draw.layout import EdgeName, Layout
+from unrollviz.graph import Graph
+
+KEPT = 4_096
+"""Columns whose lines are kept once they have been worked out."""
 
 UP, DOWN, LEFT, RIGHT = 1, 2, 4, 8
 
@@ -23,14 +26,6 @@ Joint = tuple[bool, int, int, int]
 """(is it in the gap?, row, column, sides)"""
 Joints = dict[tuple[bool, int, int], int]
 """(is it in the gap?, row, column) -> sides"""
-
-
-@dataclass(frozen=True)
-class Wires:
-    """Sides joined at the mark and in the gap of every (row, column); the columns are the layout's."""
-
-    marks: tuple[bytearray, ...]
-    gaps: tuple[bytearray, ...]
 
 
 def route(layout: Layout, edge: EdgeName) -> Iterator[Joint]:
@@ -61,21 +56,67 @@ def _vertical(gap: bool, column: int, start: int, end: int) -> Iterator[Joint]:
             yield gap, row, column, sides
 
 
-def all_wires(layout: Layout, edges: Iterable[EdgeName]) -> Wires:
-    """Every edge of the graph, and every parameter's rail as far as its last copy."""
-    width, height = len(layout.times), len(layout.rows)
-    wires = Wires(
-        tuple(bytearray(width) for _ in range(height)),
-        tuple(bytearray(width) for _ in range(height)),
-    )
-    for edge in edges:
-        for gap, row, column, sides in route(layout, edge):
-            (wires.gaps if gap else wires.marks)[row][column] |= sides
-    for row, last in _rails(layout).items():
-        for column in range(1, last + 1):
-            wires.gaps[row][column] |= LEFT | RIGHT
-            wires.marks[row][column] |= LEFT | (RIGHT if column < last else 0)
-    return wires
+class Wires:
+    """Every edge of a graph and every parameter's rail as far as its last copy, worked out column by column as they
+    are looked at: `marks(column)` and `gaps(column)` hold the sides joined in each row."""
+
+    def __init__(self, layout: Layout, graph: Graph) -> None:
+        self._layout, self._graph = layout, graph
+        self._rails = _rails(layout)
+        self._columns: list[list[str]] = [[] for _ in layout.times]
+        for name, place in layout.nodes.items():
+            self._columns[place.column].append(name)
+        self._long = [
+            (min(ends), max(ends), (tail, head, key))
+            for head, tails in graph.pred.items()
+            for tail in tails
+            for ends in [_ends(layout, tail, head)]
+            if ends is not None and abs(ends[0] - ends[1]) > 1
+            for key in graph.pred[head][tail]
+        ]
+        self._known: dict[int, tuple[bytearray, bytearray]] = {}
+
+    def marks(self, column: int) -> bytearray:
+        """The sides joined at the marks of a column, by row."""
+        return self._at(column)[0]
+
+    def gaps(self, column: int) -> bytearray:
+        """The sides joined in the gap to the left of a column, by row."""
+        return self._at(column)[1]
+
+    def _at(self, column: int) -> tuple[bytearray, bytearray]:
+        found = self._known.get(column)
+        if found is None:
+            if len(self._known) >= KEPT:
+                self._known.clear()
+            found = self._known[column] = self._worked_out(column)
+        return found
+
+    def _worked_out(self, column: int) -> tuple[bytearray, bytearray]:
+        marks, gaps = bytearray(len(self._layout.rows)), bytearray(len(self._layout.rows))
+        for edge in self._edges(column):
+            for gap, row, at, sides in route(self._layout, edge):
+                if at == column:
+                    (gaps if gap else marks)[row] |= sides
+        for row, last in self._rails.items():
+            if 1 <= column <= last:
+                gaps[row] |= LEFT | RIGHT
+                marks[row] |= LEFT | (RIGHT if column < last else 0)
+        return marks, gaps
+
+    def _edges(self, column: int) -> Iterator[EdgeName]:
+        """The edges that have an end in a column, or pass it."""
+        yield from (edge for first, last, edge in self._long if first <= column <= last)
+        if column:  # a parameter's edges begin at its copies
+            for node in self._columns[column]:
+                yield from self._graph.in_edges(node, keys=True)
+                yield from self._graph.out_edges(node, keys=True)
+
+
+def _ends(layout: Layout, tail: str, head: str) -> tuple[int, int] | None:
+    """The columns of two nodes; None where the tail is a parameter, whose copy stands below its head."""
+    start, end = layout.nodes.get(tail), layout.nodes.get(head)
+    return None if start is None or end is None or not start.column else (start.column, end.column)
 
 
 def _rails(layout: Layout) -> dict[int, int]:
