@@ -26,17 +26,15 @@ from unrollviz.draw.text import table
 SIZES = ((200, 128), (1000, 128), (1000, 512), (3000, 64))
 GATED = (("lstm", 1000, 64), ("gru", 1000, 64))
 REPEATS = 3
-PATIENCE = 60.0
+PATIENCE = 20.0
 """Seconds: who has taken longer once is not asked again."""
 HEADINGS = ("cell", "T", "d", "limit, s", "unrollviz", "NumPy by hand", "PyTorch batched", "PyTorch by loss")
 
 
 def main() -> None:
     """Print the tables."""
-    rows = []
     with click.progressbar([*(("elman", *size) for size in SIZES), *GATED], label="timing", file=sys.stderr) as cases:
-        for case in cases:
-            rows.append(measured(*case))
+        rows = [measured(*case) for case in cases]
     print("\n".join(table(HEADINGS, rows, left=(0,))))
     print(
         "flow by temporal of the recurrent weight (LSTM W_f, GRU W_n), float64, one instance, n = k = 16; medians of "

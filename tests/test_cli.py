@@ -285,7 +285,8 @@ def test_help_names_every_choice():
     text = output("paths", "--help") + output("flow", "--help")
     for choice in (*CELLS, *ACTIVATIONS, *SCHEMES, *LEVELS, *FOLDS):
         assert choice in text
-    assert set(cli.commands) == set("demo info values paths flow tree check diagnose explain render debug".split())
+    names = {"demo", "info", "values", "paths", "flow", "tree", "check", "diagnose", "explain", "render", "debug"}
+    assert set(cli.commands) == names
     for command in cli.commands:
         assert command in output("--help")
 

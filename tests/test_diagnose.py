@@ -9,15 +9,19 @@ import sys
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import unrollviz as uz
 from unrollviz import spectra, symptoms
 from unrollviz.api import ask
-from unrollviz.cells import CELLS
-from unrollviz.diagnose import HEALTHY
-from unrollviz.errors import NonFinite
-from unrollviz.report.diagnose import WIDTH, diagnose_json, diagnose_text, spark
+from unrollviz.cells import CELLS, Cell, add, gated, mul, one_minus, tanh
+from unrollviz.cli import cli
+from unrollviz.diagnose import HEALTHY, judged
+from unrollviz.errors import NonFinite, UnrollvizError
+from unrollviz.folds import uses
+from unrollviz.report.diagnose import WIDTH, diagnose_json, diagnose_text, rules_json, spark
 from unrollviz.rules import RULES, SEVERITIES
+from unrollviz.symptoms import Route
 
 
 def network(cell="elman", d=3, activation="tanh", seed=0, scheme="orthogonal", **options) -> uz.Network:
@@ -94,6 +98,7 @@ TRIGGERS = {
     "exploding gradient": (lambda: scalar(1.2, 50), lambda: scalar(0.9, 50)),
     "vanishing product": (lambda: scalar(0.8, 50), lambda: scalar(0.9, 50)),
     "short reach": (lambda: scalar(0.1, 30), lambda: scalar(0.97, 30)),
+    "unheard past": (lambda: scalar(0.7, 30), lambda: scalar(0.97, 30)),
     "expanding": (lambda: scalar(1.1, 20), lambda: scalar(1.0, 20)),
     "contracting": (lambda: scalar(0.9, 20), lambda: scalar(1.0, 20)),
     "extreme step": (lambda: one_extreme_step(30.0), lambda: one_extreme_step(0.1)),
@@ -154,7 +159,7 @@ def test_every_finding_has_a_number_a_place_and_a_sentence(rule):
 def test_findings_are_sorted_and_a_healthy_network_is_told_so():
     found = uz.article().diagnose()
     assert [finding.rule for finding in found.findings if finding.severity != "note"] == [HEALTHY]
-    assert found.verdict.startswith("Healthy. 90 % of ∂L/∂W lie within lag 1, the longest is 4")
+    assert found.verdict.startswith("Healthy. 90 % of ∂L/∂W lie within lag 1, the longest is 4 (norms of single M[t,k]")
     sick = scalar(1.2, 50).diagnose()
     assert sick.verdict.startswith("2 problems, 1 warning, 1 note. ‖∂s₅₀/∂s₀‖ is 9.1e+03")
     assert HEALTHY not in [finding.rule for finding in sick.findings]
@@ -210,7 +215,48 @@ def test_reach_takes_fewer_losses_where_all_would_take_too_long(monkeypatch):
     run = unrolled(network(), steps=40)
     reach = run.diagnose().figures.reach
     assert (reach.losses, reach.every) == (10, 40)
-    assert "from 10 of 40 losses" in "\n".join(diagnose_text(run, run.diagnose(), None))
+    assert "from 10 of 40 losses" in "\n".join(diagnose_text(run, run.diagnose()))
+
+
+def test_the_verdict_says_beyond_which_lag_hardly_anything_lies():
+    def verdict(w, steps):
+        found = scalar(w, steps).diagnose()
+        within = found.figures.reach.within(0.99)
+        line = f"99 % of ∂L/∂W lie within lag {within} of {steps - 1}: what happened earlier hardly counts."
+        rules = {finding.rule.name for finding in found.findings}
+        return found.verdict.count(line), within / (steps - 1) < 0.5, "unheard past" in rules
+
+    assert verdict(0.7, 30) == (1, True, True)
+    assert verdict(0.97, 30) == (1, False, False)
+    assert verdict(0.2, 10) == (1, True, False), "the longest lag is 9"
+    assert verdict(0.2, 11) == (1, True, True)
+    assert verdict(1.0, 2)[0] == 0, "99 % need the longest lag"
+    figures = dataclasses.replace(scalar(0.7, 30).diagnose().figures, spectra=(), gains={}, truncations=())
+    first = judged(figures)
+    assert first.findings[0].rule.name == "unheard past"
+    assert first.verdict.count("99 %") == 1
+
+
+def test_a_reach_ahead_is_not_called_earlier():
+    net = network(bidirectional=True)
+    run = unrolled(net.replace(**{name: 0.2 * net.params[name] for name in ("fwd.W", "bwd.W")}), steps=14)
+    assert "what happened further away hardly counts" in run.diagnose("bwd.W").verdict
+    assert "what happened earlier hardly counts" in run.diagnose("fwd.W").verdict
+
+
+def test_a_gradient_of_0_reaches_nowhere_and_nothing_is_said_of_its_reach():
+    found = unrolled(network(), inputs=0.0, initial=np.zeros(3)).diagnose()
+    assert not found.figures.reach.norms.any()
+    assert not {"short reach", "unheard past"} & {finding.rule.name for finding in found.findings}
+    assert "lie within lag" not in found.verdict
+
+
+def test_it_says_why_its_reach_is_not_that_of_the_rows_by_lag():
+    clause = "norms of single M[t,k]; flow --by lag sums them by lag first"
+    for run in (uz.article(), scalar(0.1, 30)):
+        found = run.diagnose()
+        assert [clause in finding.sentence for finding in found.findings].count(True) == 1
+        assert f"   {clause}" in diagnose_text(run, found)
 
 
 # --------------------------------------------------------------------------------------- spectra
@@ -355,7 +401,7 @@ def test_past_the_budget_fewer_steps_and_directions_and_it_says_so(monkeypatch):
     at = [exact.steps.tolist().index(step) for step in rough.steps]
     np.testing.assert_allclose(rough.spectral, exact.spectral[at])
     np.testing.assert_allclose(rough.log_product_frobenius, exact.log_product_frobenius[at])  # W is orthogonal
-    assert "random directions" in "\n".join(diagnose_text(run, found, None))
+    assert "random directions" in "\n".join(diagnose_text(run, found))
 
 
 def test_a_learned_initial_state_is_no_step():
@@ -367,7 +413,7 @@ def test_a_single_step_without_a_state_before_it():
     run = unrolled(network(learn_initial=True), steps=1)
     found = run.diagnose()
     assert found.figures.spectra == ()
-    assert diagnose_text(run, found, None)
+    assert diagnose_text(run, found)
 
 
 # -------------------------------------------------------------------- sufficient conditions, units
@@ -425,7 +471,7 @@ def test_kinds_of_stacked_layers_do_not_mix_with_their_steps():
 # ------------------------------------------------------------------------------------------ routes
 
 
-@pytest.mark.parametrize(("cell", "kinds"), [("elman", {"W"}), ("lstm", {"W_i", "W_f", "W_g", "W_o", "f ⊙ c"})])
+@pytest.mark.parametrize(("cell", "kinds"), [("elman", {"W"}), ("lstm", {"W_i", "W_f", "W_g", "W_o", "f"})])
 def test_crossings_of_all_kinds_add_up_to_the_mean_lag(cell, kinds):
     run = unrolled(network(cell), steps=6)
     figures = run.diagnose().figures
@@ -438,8 +484,8 @@ def test_crossings_of_all_kinds_add_up_to_the_mean_lag(cell, kinds):
 def test_with_a_shut_gate_nothing_goes_through_it():
     shut = network("lstm").replace(b_f=np.full(3, -700.0))
     routes = {route.kind: route for route in unrolled(shut, steps=5).diagnose("W_g").figures.routes}
-    assert routes["f ⊙ c"].highway
-    assert abs(routes["f ⊙ c"].crossings) < 1e-300
+    assert routes["f"].highway
+    assert abs(routes["f"].crossings) < 1e-300
     assert routes["W_g"].crossings != 0
 
 
@@ -451,6 +497,107 @@ def test_crossings_where_instances_begin_at_different_steps():
     assert math.isclose(
         sum(route.crossings for route in routes), -float(flow.shares @ flow.labels[:, 0]), abs_tol=1e-12
     )
+
+
+def minimal_gated_unit(p, x, state):
+    """(1 - f) ⊙ h is the highway; f ⊙ h is what W_n is applied to."""
+    (h,) = state
+    f = p.gate("f", x, h)
+    n = tanh(p.affine("n", x, mul(f, h)), name="n", role="gate")
+    return (add(mul(one_minus(f), h), mul(f, n), name="h", role="state"),)
+
+
+@pytest.fixture
+def mgu(monkeypatch):
+    monkeypatch.setitem(CELLS, "mgu", Cell(minimal_gated_unit, ("h",), gated("fn")))
+
+
+@pytest.mark.parametrize("cell", ["elman", "gru", "lstm", "mgu"])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("losses", [None, "L3"])
+def test_routes_are_those_of_flow_by_route(mgu, cell, layers, losses):
+    run = unrolled(network(cell, layers=layers), steps=3)
+    param = run.recurrent_weight
+    flow = run.flow(param, "route", losses)
+    expected = {}
+    for place, kind in enumerate(flow.columns):
+        column = flow.labels[:, place].astype(int)
+        if column.any() and ".U_" not in kind and ".U" not in kind:
+            expected[kind] = uses(column, flow.shares)[1]
+    routes = {route.kind: route.crossings for route in run.diagnose(param, losses).figures.routes}
+    assert routes.keys() >= expected.keys()
+    assert routes == pytest.approx(dict.fromkeys(routes, 0.0) | expected, abs=1e-12)
+    assert any(route.highway for route in run.diagnose(param, losses).figures.routes) == (cell != "elman")
+
+
+@pytest.mark.parametrize(("bias", "rule", "other"), [(5.0, "closed", "open"), (-5.0, "open", "closed")])
+def test_the_highway_of_a_cell_of_ones_own_is_what_multiplies_its_state(mgu, bias, rule, other):
+    run = unrolled(biased("mgu", b_f=bias))
+    found = {finding.rule.name: finding for finding in run.diagnose().findings}
+    assert f"highway {other}" not in found
+    assert "saturated units" not in found
+    assert found[f"highway {rule}"].where["gate"] == "f"
+    kinds = {kind.kind: kind.keeps for kind in run.diagnose().figures.units}
+    assert kinds == {"f": None, "one_minus(f)": "f", "n": None, "h": None}
+
+
+def test_an_unused_highway_is_judged_by_the_size_of_the_shares():
+    figures = unrolled(network("gru"), steps=3).diagnose().figures
+
+    def unused(*routes):
+        found = judged(dataclasses.replace(figures, routes=tuple(Route(*route) for route in routes))).findings
+        return [finding for finding in found if finding.rule.name == "highway unused"]
+
+    assert not unused(("z", -0.675, True), ("W_n", 0.188, False), ("W_r", -0.121, False))
+    (finding,) = unused(("W_n", -0.98, False), ("z", -0.02, True))
+    assert finding.numbers == {"part": pytest.approx(0.02)}
+    assert finding.where["gate"] == "z"
+    assert "2 % go along the kept state; most go by W_n: 98 %" in finding.sentence
+    assert not unused(("W", 1.0, False)), "there is no highway"
+
+
+# ------------------------------------------------------------------------ one loss of many
+
+
+@pytest.mark.parametrize("make", [pair[0] for pair in TRIGGERS.values()])
+def test_what_is_said_of_one_loss_names_it(make):
+    run = make()
+    found = run.diagnose(losses="L2")
+    text = diagnose_text(run, found)
+    said = [found.verdict, repr(found), *(finding.sentence for finding in found.findings)]
+    said += [line for line in text if line.startswith(("Diagnosis", "──", "θ"))]
+    assert not [words for words in said if "∂L/∂" in words]
+    assert "∂L₂/∂" in text[0]
+    assert not [words for words in said if "learns nothing" in words]
+
+
+def test_the_losses_have_a_name():
+    run = unrolled(network(), steps=6)
+
+    def named(losses):
+        return run.diagnose(losses=losses).figures.symbol()
+
+    assert named(None) == named(run.loss_names()) == "∂L/∂W"
+    assert named(["L2", "L4"]) == "∂(L₂ + L₄)/∂W"
+    assert named(["L1", "L2", "L3", "L4"]) == "∂(L₁ + … + L₄)/∂W"
+    assert run.diagnose(losses="L4").figures.symbol("U") == "∂L₄/∂U"
+
+
+def test_that_a_parameter_learns_nothing_takes_all_losses():
+    run = unrolled(network(), initial=np.zeros(3))  # and so is the gradient of the first loss with respect to W
+    (finding,) = [finding for finding in run.diagnose(losses="L1").findings if finding.rule.name == "no gradient"]
+    assert finding.sentence.startswith("‖∂L₁/∂W‖ is 0: W has nothing from L₁ alone")
+    assert "no gradient" not in fired(run)
+    assert "W has nothing from L₁ + L₂ alone" not in repr(run.diagnose(losses=["L1", "L2"]))
+    still = unrolled(network(), inputs=0.0).diagnose()
+    assert "‖∂L/∂U‖ is 0: U learns nothing" in repr(still)
+
+
+def test_no_losses_and_a_negative_truncation_are_refused():
+    with pytest.raises(UnrollvizError, match="there is no loss to diagnose; name one, such as L1"):
+        uz.article().diagnose("W", [])
+    with pytest.raises(UnrollvizError, match="truncate is -1; give a number of steps, 0 or more"):
+        uz.article().diagnose("W", truncate=-1)
 
 
 # ------------------------------------------------------------------------ truncation, balance, failure
@@ -498,7 +645,7 @@ def test_a_forward_pass_that_overflows_is_diagnosed_up_to_there():
     assert found.figures.spectra[0].last == error.time - 1
     assert "exploding product" in {finding.rule.name for finding in found.findings}
     assert found.figures.reach is None
-    assert diagnose_text(run, found, None)
+    assert diagnose_text(run, found)
 
 
 def test_a_gradient_that_overflows_names_the_last_finite_cotangent():
@@ -529,7 +676,7 @@ def test_a_broken_layer_reading_backwards_counts_its_steps_backwards():
 def test_text_fits_the_line_and_json_is_json(make):
     run = make()
     found = run.diagnose()
-    assert all(len(line) <= WIDTH + 4 for line in diagnose_text(run, found, None))
+    assert all(len(line) <= WIDTH + 4 for line in diagnose_text(run, found))
     answer = json.loads(json.dumps(diagnose_json(found), allow_nan=False))
     assert set(answer) == {"verdict", "findings", "figures"}
     assert len(answer["findings"]) == len(found.findings)
@@ -539,7 +686,7 @@ def test_text_fits_the_line_and_json_is_json(make):
 @pytest.mark.parametrize("options", [{}, {"layers": 2}, {"bidirectional": True, "learn_initial": True}])
 def test_text_of_every_kind_of_network(cell, options):
     run = unrolled(network(cell, **options), steps=11, instances=2)
-    lines = diagnose_text(run, run.diagnose(), None)
+    lines = diagnose_text(run, run.diagnose())
     assert all(len(line) <= WIDTH + 4 for line in lines)
     assert any("mean over the instances" in line or line.startswith("largest") for line in lines)
 
@@ -609,6 +756,42 @@ def test_the_command_lists_every_rule_and_teaches_with_examples():
     for rule in RULES:
         assert rule.name in listed
     assert "unrollviz diagnose --cell lstm --steps 100" in shown
+
+
+def test_the_command_gives_the_rules_as_json():
+    answer = json.loads(command("--rules", "--json"))
+    assert answer == rules_json()
+    assert [rule["rule"] for rule in answer["rules"]] == [rule.name for rule in RULES]
+    assert answer["rules"][1] | {"threshold": 1e3, "severity": "problem"} == answer["rules"][1]
+    assert set(answer["rules"][0]) == {"rule", "severity", "measures", "fires", "threshold", "source", "advice"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("--loss", "L1"), "--loss"),
+        (("--param", "W"), "--param"),
+        (("--truncate", "3"), "--truncate"),
+        (("--cell", "lstm"), "--cell"),
+        (("--bidirectional",), "--bidirectional"),
+        (("--max-mib", "512"), "--max-mib"),
+        (("model.npz",), "SPEC"),
+    ],
+)
+@pytest.mark.parametrize("also", [(), ("--json",)])
+def test_rules_with_an_option_that_would_do_nothing_are_refused(arguments, named, also):
+    done = CliRunner().invoke(cli, ["diagnose", "--rules", *arguments, *also])
+    assert isinstance(done.exception, UnrollvizError)
+    assert str(done.exception) == f"--rules lists the rules and looks at no network; leave out {named}"
+    assert done.stdout == ""
+
+
+def test_the_command_never_calls_the_most_used_highway_unused():
+    answer = json.loads(command("--cell", "gru", "--steps", "3", "--hidden", "1", "--json"))
+    routes = {route["kind"]: route["crossings"] for route in answer["figures"]["routes"]}
+    assert max(routes, key=lambda kind: abs(routes[kind])) == "z"
+    assert routes["z"] < 0
+    assert "highway unused" not in {finding["rule"] for finding in answer["findings"]}
 
 
 def test_the_command_in_ascii():

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from strategies import seeds
 
 import unrollviz as uz
+from unrollviz.cells import CELLS as CELL_TABLE
+from unrollviz.cells import Cell, add, gated, mul, one_minus, tanh
 from unrollviz.errors import TooManyPaths, UnknownName, UnrollvizError
 from unrollviz.folds import GROUPS, carries, grouping, kinds, uses
 from unrollviz.sweep import FOLDS
@@ -113,6 +115,56 @@ def test_kinds_of_edges_and_their_groups():
         assert carries(kind) == group
         assert group in GROUPS
         assert len(edges) == 3, "one a step: the first hangs on the initial state"
+
+
+def minimal_gated_unit(p, x, state):
+    """(1 - f) ⊙ h is the highway; f ⊙ h is what W_n is applied to."""
+    (h,) = state
+    f = p.gate("f", x, h)
+    n = tanh(p.affine("n", x, mul(f, h)), name="n", role="gate")
+    return (add(mul(one_minus(f), h), mul(f, n), name="h", role="state"),)
+
+
+def by_no_gate(p, x, state):
+    """Neither i ⊙ f nor h itself is a gate, nor is k, what a gate was a step ago."""
+    h, k = state
+    i, f = p.gate("i", x, h), p.gate("f", x, h)
+    h = tanh(add(mul(mul(i, f), h), mul(h, h), mul(k, h)), name="h", role="state")
+    return h, one_minus(f, name="k", role="state")
+
+
+def decaying(p, x, state):
+    """The product is the next state, to which weights are applied; i ⊙ x skips a layer, and no step."""
+    _, c = state
+    i, f = p.gate("i", x, c), p.gate("f", x, c)
+    c = mul(one_minus(mul(f, f)), c, name="c", role="state")
+    return add(mul(i, x), tanh(c), name="h", role="state"), c
+
+
+@pytest.mark.parametrize(
+    ("cell", "weights", "highways"),
+    [
+        (Cell(minimal_gated_unit, ("h",), gated("fn")), {"W_f", "W_n"}, {"f": "one_minus({p}f3)*{p}h2"}),
+        (Cell(by_no_gate, ("h", "k"), gated("if")), {"W_i", "W_f"}, {}),
+        (Cell(decaying, ("h", "c"), gated("if")), {"W_i", "W_f"}, {"f": "{p}c3"}),
+    ],
+)
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("learned", [False, True])
+def test_a_highway_is_a_state_times_one_gate_that_no_weight_is_applied_to(
+    monkeypatch, cell, weights, highways, layers, learned
+):
+    monkeypatch.setitem(CELL_TABLE, "own", cell)
+    run = unrolled("own", layers=layers, learn_initial=learned)
+    found = kinds(run.graph)
+    prefixes = ["l1.", "l2."] if layers == 2 else [""]
+    assert {k for k, (group, _) in found.items() if group == "weights"} == {p + w for p in prefixes for w in weights}
+    assert {k for k, (group, _) in found.items() if group == "highway"} == {p + w for p in prefixes for w in highways}
+    for prefix in prefixes:
+        for gate, product in highways.items():
+            edges = found[f"{prefix}{gate}"][1]
+            assert len(edges) == 3, "one a step"
+            assert product.format(p=prefix) in {head for head, _, _ in edges}
 
 
 @given(run=runs)

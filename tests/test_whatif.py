@@ -17,7 +17,7 @@ from unrollviz.debugger.whatif import BadEdit, Clip, Cut, Edit, Set, applied, co
 from unrollviz.errors import NonFinite, UnknownName, UnrollvizError
 from unrollviz.gradient import gradient
 from unrollviz.graph import formula
-from unrollviz.unrolled import (unroll_batch)
+from unrollviz.unrolled import unroll_batch
 
 CELLS = ("elman", "gru", "lstm")
 

@@ -30,6 +30,7 @@ sum); the central difference relative to the largest entry of the gradient."""
 ENUMERATED = 100_000
 """Past this many paths the path sum is formed by temporal components, which add up some of them exactly."""
 _DIRECTIONS = 64
+_NODES = 5_000
 
 
 @dataclass(frozen=True)
@@ -151,9 +152,8 @@ def _finite_difference(unrolled: Unrolled, param: str, reverse: Array) -> tuple[
     network, value = unrolled.network, unrolled.network.params[param]
     size = max(1.0, float(np.abs(value).max()))
     smooth = all(OPS[op].smooth for _, op in unrolled.graph.nodes(data="op") if op is not None)
-    directions = _directions(reverse.shape)
-    if unrolled.steps > 100:  # a forward pass apiece: a few random directions suffice
-        directions = directions[:4]
+    # Some forward passes apiece: on a large graph a few random directions suffice.
+    directions = _directions(reverse.shape)[: max(4, _NODES // unrolled.graph.number_of_nodes())]
     reach = max(1.0, float(np.abs(unrolled.inputs).max()))
     scale = max(float(np.abs(reverse).max()), _FLOOR * reach * max(1.0, abs(unrolled.loss)))
     worst, kinks = 0.0, 0

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unrollviz.errors import NonFinite
-from unrollviz.evidence import Evidence
+from unrollviz.errors import NonFinite, UnrollvizError
+from unrollviz.evidence import Evidence, reaches, unheard
 from unrollviz.graph import Graph
-from unrollviz.names import derivative
 from unrollviz.rules import RULES, SEVERITIES, Finding, Rule
 from unrollviz.symptoms import Symptoms, symptoms
 from unrollviz.unrolled import Unrolled
@@ -31,7 +30,7 @@ class Diagnosis:
 
     @property
     def verdict(self) -> str:
-        """How many findings of which severity, and the first of them in words."""
+        """How many findings of which severity, the first in words, and beyond which lag hardly anything lies."""
         counts = Counter(finding.severity for finding in self.findings)
         told = ["healthy"] if self.findings[0].severity == "ok" else []
         told += [
@@ -40,11 +39,15 @@ class Diagnosis:
             if severity != "ok" and counts[severity]
         ]
         line = ", ".join(told)
-        return f"{line[0].upper()}{line[1:]}. {self.findings[0].sentence}"
+        words, reach = self.findings[0].sentence, self.figures.reach
+        if reach is not None and reach.norms.any() and reach.within(0.99) < reach.longest:
+            far = unheard(self.figures, reach)
+            words += f" {far}" if far != words else ""
+        return f"{line[0].upper()}{line[1:]}. {words}"
 
     def __repr__(self) -> str:
         lines = [f"{finding.severity:8}{finding.rule.name}: {finding.sentence}" for finding in self.findings]
-        return "\n".join([f"Diagnosis of {derivative('L', self.figures.target)}: {self.verdict}", *lines])
+        return "\n".join([f"Diagnosis of {self.figures.symbol()}: {self.verdict}", *lines])
 
 
 def diagnose(
@@ -55,7 +58,13 @@ def diagnose(
     truncate: int | None = None,
     broken: NonFinite | None = None,
 ) -> Diagnosis:
-    """Measure, and ask every rule. See `Diagnosis`, and `symptoms` for the arguments."""
+    """Measure, and ask every rule. See `Diagnosis`, and `symptoms` for the arguments.
+
+    Raises UnrollvizError where there is no loss, or `truncate` is below 0."""
+    if not losses and broken is None:
+        raise UnrollvizError("there is no loss to diagnose; name one, such as L1, or leave losses out for all of them")
+    if truncate is not None and truncate < 0:
+        raise UnrollvizError(f"truncate is {truncate}; give a number of steps, 0 or more, or leave it out")
     return judged(symptoms(unrolled, level, target, losses, truncate, broken))
 
 
@@ -72,7 +81,7 @@ def _healthy(figures: Symptoms, limit: float) -> Iterator[Evidence]:
     if figures.reach is not None:
         steps, longest = figures.reach.within(0.9), figures.reach.longest
         numbers |= {"steps_90": float(steps), "longest": float(longest)}
-        words.append(f"90 % of {derivative('L', figures.target)} lie within lag {steps}, the longest is {longest}")
+        words.append(reaches(figures, figures.reach))
     if figures.spectra:
         growth = float(np.nanmean([np.nanmean(spectrum.growth) for spectrum in figures.spectra]))
         numbers["growth"] = growth

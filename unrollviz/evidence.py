@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from unrollviz.arrays import Array, Labels
-from unrollviz.names import derivative, typeset
+from unrollviz.names import typeset
 from unrollviz.spectra import Spectrum
-from unrollviz.symptoms import CLOSED, FLAT, KEEPS, OPEN, Symptoms, Units
+from unrollviz.symptoms import CLOSED, FLAT, OPEN, Reach, Symptoms, Units
 
 Where = dict[str, str | int]
 Evidence = tuple[dict[str, float], Where, str]
@@ -56,7 +56,7 @@ def exploding_gradient(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
     if found:
         worst = max(found, key=lambda weight: weight.gradient)
         said = (
-            f"‖{derivative('L', worst.param)}‖ is {worst.gradient:.3g}, while ‖{typeset(worst.param)}‖ is "
+            f"‖{symptoms.symbol(worst.param)}‖ is {worst.gradient:.3g}, while ‖{typeset(worst.param)}‖ is "
             f"{worst.norm:.3g} itself{also([weight.param for weight in found if weight is not worst])}."
         )
         yield {"gradient": worst.gradient, "weight": worst.norm}, {"parameter": worst.param}, said
@@ -79,13 +79,22 @@ def vanishing_product(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
 
 def short_reach(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
     reach = symptoms.reach
-    if reach is None or reach.longest < 10:
+    if reach is None or not is_long(reach):
         return
     steps = reach.within(0.9)
     if steps <= limit * reach.longest:
         numbers = {"steps_90": float(steps), "longest": float(reach.longest), "share": reach.share_within(steps)}
-        said = f"90 % of {derivative('L', symptoms.target)} lie within lag {steps}; the longest is {reach.longest}."
-        yield numbers, {"parameter": symptoms.target}, said
+        yield numbers, {"parameter": symptoms.target}, f"{reaches(symptoms, reach)}."
+
+
+def unheard_past(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
+    reach = symptoms.reach
+    if reach is None or not is_long(reach):
+        return
+    steps = reach.within(0.99)
+    if steps < limit * reach.longest:
+        numbers = {"steps_99": float(steps), "longest": float(reach.longest), "share": reach.share_within(steps)}
+        yield numbers, {"parameter": symptoms.target}, unheard(symptoms, reach)
 
 
 def expanding(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
@@ -144,9 +153,10 @@ def may_explode(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
 
 
 def saturated(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
+    highways = {kind.keeps for kind in symptoms.units}  # these gates are meant to be near 0 or 1
     for kind in symptoms.units:
         part, always = float(np.mean(kind.flat)), int(kind.always_flat.sum())
-        if part > limit and not keeps_state(symptoms, kind):
+        if part > limit and kind.kind not in highways:
             worst = int(kind.flat.argmax())
             said = (
                 f"{percent(part)} of the units of {typeset(kind.kind)} are saturated (slope below {FLAT}), most "
@@ -191,7 +201,7 @@ def _highway(symptoms: Symptoms, limit: float, parts_of: Callable[[Units], Array
     for kind in symptoms.units:
         parts = parts_of(kind)
         part, worst = float(parts.mean()), int(parts.argmax())
-        if part > limit and keeps_state(symptoms, kind):
+        if part > limit and kind.keeps is not None:
             said = (
                 f"{percent(part)} of the units of {typeset(kind.kind)}, the gate between a state and the next, are "
                 f"{words}; most at step {kind.steps[worst]}: {percent(parts[worst])}."
@@ -201,16 +211,19 @@ def _highway(symptoms: Symptoms, limit: float, parts_of: Callable[[Units], Array
 
 def highway_unused(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
     total = sum(abs(route.crossings) for route in symptoms.routes)
-    if symptoms.cell not in KEEPS or total < _ROUNDING:
+    highways = [route for route in symptoms.routes if route.highway]
+    others = [route for route in symptoms.routes if not route.highway]
+    if not highways or not others or total < _ROUNDING:
         return
-    part = sum(route.crossings for route in symptoms.routes if route.highway) / total
+    part = sum(abs(route.crossings) for route in highways) / total
     if part < limit:
-        heaviest = max(symptoms.routes, key=lambda route: abs(route.crossings))
+        heaviest = max(others, key=lambda route: abs(route.crossings))
         said = (
-            f"Of the steps back of {derivative('L', symptoms.target)} {percent(part)} go along the kept state; most go "
-            f"by {typeset(heaviest.kind)}: {percent(heaviest.crossings / total)}."
+            f"Of the steps back of {symptoms.symbol()} {percent(part)} go along the kept state; most go "
+            f"by {typeset(heaviest.kind)}: {percent(abs(heaviest.crossings) / total)} (by the size of their shares)."
         )
-        yield {"part": part}, {"parameter": symptoms.target, "gate": KEEPS[symptoms.cell]}, said
+        gates = ", ".join(route.kind for route in highways)
+        yield {"part": part}, {"parameter": symptoms.target, "gate": gates}, said
 
 
 def cancellation(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
@@ -221,7 +234,7 @@ def cancellation(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
         if kappa > limit:
             said = (
                 f"The terms of different {what} cancel: κ = Σ‖term‖/‖G‖ = {kappa:.3g}, so {percent(1 / kappa)} of what "
-                f"arrives is left in {derivative('L', symptoms.target)}."
+                f"arrives is left in {symptoms.symbol()}."
             )
             yield {"kappa": kappa}, {"parameter": symptoms.target}, said
 
@@ -243,8 +256,9 @@ def no_gradient(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
     found = [weight for weight in symptoms.weights if weight.gradient <= limit * max(1.0, weight.norm)]
     if found:
         first = found[0]
+        what = "learns nothing" if symptoms.every_loss else f"has nothing from {typeset(symptoms.loss)} alone"
         said = (
-            f"‖{derivative('L', first.param)}‖ is {first.gradient:.3g}: {typeset(first.param)} learns nothing"
+            f"‖{symptoms.symbol(first.param)}‖ is {first.gradient:.3g}: {typeset(first.param)} {what}"
             f"{also([weight.param for weight in found[1:]])}."
         )
         yield {"gradient": first.gradient, "weight": first.norm}, {"parameter": first.param}, said
@@ -259,7 +273,7 @@ def imbalance(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
     if ratio > limit:
         said = (
             f"Relative to its size {typeset(most.param)} has {ratio:.3g} times the gradient of {typeset(least.param)}: "
-            f"‖∂L/∂θ‖/‖θ‖ is {most.relative:.3g} and {least.relative:.3g}."
+            f"‖{symptoms.symbol('θ')}‖/‖θ‖ is {most.relative:.3g} and {least.relative:.3g}."
         )
         yield {"ratio": ratio, "most": most.relative, "least": least.relative}, {"parameter": least.param}, said
 
@@ -283,13 +297,33 @@ def located(spectrum: Spectrum, step: int | None = None) -> Where:
 def of_units(kind: Units, step: int | None = None) -> Where:
     """Where a figure of some units belongs."""
     where: Where = {} if kind.layer is None else {"layer": kind.layer}
-    where |= {"gate" if kind.role == "gate" else "node": kind.kind}
+    gate = kind.kind if kind.role == "gate" else kind.keeps
+    where |= {"node": kind.kind} if gate is None else {"gate": gate}
     return where | ({} if step is None else {"step": step})
 
 
-def keeps_state(symptoms: Symptoms, kind: Units) -> bool:
-    """Whether these units are the gate that keeps the state: it is meant to be near 1."""
-    return kind.role == "gate" and kind.kind.rpartition(".")[2] == KEEPS.get(symptoms.cell)
+def is_long(reach: Reach) -> bool:
+    """Whether there are lags enough to judge by, and anything arrives at all."""
+    return reach.longest >= 10 and bool(reach.norms.any())
+
+
+def reaches(symptoms: Symptoms, reach: Reach) -> str:
+    """How far 90 % go, and why another table may say otherwise."""
+    why = f" ({COUNTED})" if reach.longest else ""
+    return f"90 % of {symptoms.symbol()} lie within lag {reach.within(0.9)}, the longest is {reach.longest}{why}"
+
+
+def unheard(symptoms: Symptoms, reach: Reach) -> str:
+    """Beyond which lag hardly anything lies."""
+    far = "earlier" if (reach.lags >= 0).all() else "further away"
+    return (
+        f"99 % of {symptoms.symbol()} lie within lag {reach.within(0.99)} of {reach.longest}: "
+        f"what happened {far} hardly counts."
+    )
+
+
+COUNTED = "norms of single M[t,k]; flow --by lag sums them by lag first"
+"""Why the reach told here is not quite that of the rows by lag."""
 
 
 def power_of_ten(log: float) -> str:

@@ -24,7 +24,7 @@ By: TypeAlias = str | Labelling | Sequence[str | Labelling]
 
 GROUPS: dict[str, str] = {
     "weights": "the recurrent weights of all gates",
-    "highway": "the products that carry a state on: f ⊙ c, z ⊙ h",
+    "highway": "the products that carry a state on to the next step: f ⊙ c, z ⊙ h, (1 - f) ⊙ h",
     "layers": "the input weights of the layers above the first",
 }
 """Kinds of edges that `route:weights,highway` counts together."""
@@ -55,6 +55,10 @@ def grouping(graph: Graph, by: By) -> Grouping:
     """The fold that `by` names: one of FOLDS, `route`, `route:W_f,highway`, a function, or several of them.
 
     `graph` is the one at level `op`. Raises UnknownName, with the nearest name."""
+    if not (isinstance(by, str) or callable(by) or isinstance(by, Sequence)):
+        raise UnrollvizError(
+            f"by is {by!r}; give {', '.join([*FOLDS, 'route', 'path'])}, a function, or several of them"
+        )
     parts = [_part(graph, one) for one in ([by] if isinstance(by, str) or callable(by) else by)]
     if not parts:
         raise UnrollvizError(f"by names nothing to group by; choose among {', '.join([*FOLDS, 'route', 'path'])}")
@@ -101,24 +105,51 @@ def kinds(graph: Graph) -> dict[str, tuple[str, frozenset[tuple[str, str, int]]]
     nodes = graph.nodes
     found: dict[str, tuple[str, set[tuple[str, str, int]]]] = {}
     for tail, head, key in graph.edges(keys=True):
-        other = next((name for name in graph.pred[head] if name != tail), "")
-        letter = other.rpartition(".")[2][:1]
+        kind, group = None, ""
         if nodes[head]["op"] == "matvec" and key == 1 and nodes[tail]["role"] != "input":
-            group = _GROUP_OF.get(letter)
-        elif nodes[head]["op"] == "mul" and _is_state(nodes[tail]) and nodes[other]["role"] == "gate":
-            group, other = "highway", other.rstrip("0123456789")
-        else:
-            continue
-        if group is not None:
-            found.setdefault(other, (group, set()))[1].add((head, tail, key))
+            kind = multiplier(graph, head, tail)
+            group = _GROUP_OF.get(kind.rpartition(".")[2][:1], "")
+        elif nodes[head]["op"] == "mul" and _leaves_a_step(graph, tail, head) and not _is_weighed(graph, head):
+            kind, group = _gate_of(graph, multiplier(graph, head, tail)), "highway"
+        if kind and group:
+            found.setdefault(kind, (group, set()))[1].add((head, tail, key))
     order = list(GROUPS)
     ranked = sorted(found.items(), key=lambda item: order.index(item[1][0]))
     return {kind: (group, frozenset(edges)) for kind, (group, edges) in ranked}
 
 
-def _is_state(node: dict[str, Any]) -> bool:
-    """A state, or what stands for one where a sequence begins."""
-    return node["role"] in ("state", "initial") or node["op"] in ("begin", "repeat")
+def multiplier(graph: Graph, product: str, argument: str) -> str:
+    """What a product multiplies its `argument` by: the weight, or the other factor; the same where it is a square."""
+    return next((name for name in graph.pred[product] if name != argument), argument)
+
+
+def _leaves_a_step(graph: Graph, tail: str, head: str) -> bool:
+    """Whether `tail` is the state of another step, or what stands for one where a sequence begins."""
+    node = graph.nodes[tail]
+    if node["role"] == "state":
+        return bool(node["time"] != graph.nodes[head]["time"])
+    return node["role"] == "initial" or node["op"] in ("begin", "repeat")
+
+
+def _is_weighed(graph: Graph, product: str) -> bool:
+    """Whether a product is what a weight is applied to, as r ⊙ h is in W (r ⊙ h), and not a state itself."""
+    nodes = graph.nodes
+    return nodes[product]["role"] != "state" and any(nodes[name]["op"] == "matvec" for name in graph.succ[product])
+
+
+def _gate_of(graph: Graph, factor: str) -> str | None:
+    """The one gate, without its step, that a factor is, or is worked out from by elementwise ops: f of 1 - f₃."""
+    gates, stack = set[str](), [factor]
+    while stack:
+        name = stack.pop()
+        node = graph.nodes[name]
+        if node["role"] == "gate":
+            gates.add(name.rstrip("'").removesuffix(str(node["time"])))
+        elif node["op"] in (None, "matvec") or node["role"] == "state":
+            return None
+        else:
+            stack += graph.pred[name]
+    return gates.pop() if len(gates) == 1 else None
 
 
 def _route(graph: Graph, by: str, chosen: str) -> Grouping:

@@ -133,7 +133,8 @@ class Network:
     def __repr__(self) -> str:
         more = f", {self.layers} layers" * (self.layers > 1) + ", both directions" * self.bidirectional
         size = int(self.count_parameters())
-        return f"<{self.cell} network: n = {self.inputs}, d = {self.hidden}, k = {self.outputs}{more}; {size:,} parameters>"
+        sizes = f"n = {self.inputs}, d = {self.hidden}, k = {self.outputs}"
+        return f"<{self.cell} network: {sizes}{more}; {size:,} parameters>"
 
     def __post_init__(self) -> None:
         check_choice(self.cell, self.activation, self.layers)

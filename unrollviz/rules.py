@@ -73,6 +73,7 @@ class Rule:
 _PASCANU = "Pascanu, Mikolov & Bengio 2013, §2"
 _LYAPUNOV = "Benettin et al. 1980; Engelken, Wolf & Abbott 2023"
 _KARPATHY = "Karpathy, Johnson & Fei-Fei 2015, §4.2"
+_KEEPING = "what multiplies the state on its way to the next step: f of an LSTM, z of a GRU"
 
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -124,6 +125,16 @@ RULES: tuple[Rule, ...] = (
         "temporal components: Pascanu, Mikolov & Bengio 2013, eq. 4",
         "truncate there if that keeps the direction (see Truncation), or let more through: forget bias 1, orthogonal W",
         evidence.short_reach,
+    ),
+    Rule(
+        "unheard past",
+        "warning",
+        "the lag within which 99 % of Σ‖M[t,k]‖ lie, against the longest lag",
+        0.5,
+        "99 % of Σ‖M[t,k]‖ within less than {percent} of the longest lag, which is at least 10",
+        "temporal components: Pascanu, Mikolov & Bengio 2013, eq. 4",
+        "nothing if the task needs no longer lags; else let more through: forget bias 1 or more, gates, orthogonal W",
+        evidence.unheard_past,
     ),
     Rule(
         "expanding",
@@ -208,19 +219,19 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "highway closed",
         "warning",
-        "the part of values below 0.1 of the gate that keeps the state: f of an LSTM, z of a GRU",
+        f"the part of values below {CLOSED} of {_KEEPING}",
         0.5,
-        f"f of an LSTM, z of a GRU < {CLOSED} for more than {{percent}} of units, steps and instances",
+        f"what the state is multiplied by < {CLOSED} for more than {{percent}} of units, steps and instances",
         f"Gers, Schmidhuber & Cummins 2000; Jozefowicz, Zaremba & Sutskever 2015; {_KARPATHY}",
-        "begin with a bias of 1 or 2 for this gate",
+        "begin with a bias of 1 or 2 for this gate (of -1 or -2 where the state is multiplied by 1 - gate)",
         evidence.highway_closed,
     ),
     Rule(
         "highway open",
         "note",
-        "the part of values above 0.9 of the gate that keeps the state: f of an LSTM, z of a GRU",
+        f"the part of values above {OPEN} of {_KEEPING}",
         0.5,
-        f"f of an LSTM, z of a GRU > {OPEN} for more than {{percent}} of units, steps and instances",
+        f"what the state is multiplied by > {OPEN} for more than {{percent}} of units, steps and instances",
         f"{_KARPATHY}; Gers, Schmidhuber & Cummins 2000",
         "good for long memory; the state may grow without bound over a long sequence",
         evidence.highway_open,
@@ -228,11 +239,11 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "highway unused",
         "note",
-        "the part of all steps back along the kept state, and not through a weight, by shares",
+        "the part of all steps back along the kept state, and not through a weight, by the size of their shares",
         0.1,
         "less than {percent} of all steps back go along the kept state",
         "constant error carousel: Hochreiter & Schmidhuber 1997",
-        "open the gate: raise its bias",
+        "open the gate: raise its bias (lower it where the state is multiplied by 1 - gate)",
         evidence.highway_unused,
     ),
     Rule(

@@ -11,9 +11,12 @@ import numpy as np
 from unrollviz.arrays import Array, arithmetic
 from unrollviz.cells import CELLS
 from unrollviz.errors import NonFinite
-from unrollviz.flow import Truncation, cotangents, edge_shares, flow, truncation
-from unrollviz.graph import Graph, backward_edges, names_of
+from unrollviz.flow import flow
+from unrollviz.folds import kinds, multiplier
+from unrollviz.gradient import Truncation, cotangents, edge_shares, truncation
+from unrollviz.graph import Graph, names_of
 from unrollviz.jacobians import frobenius
+from unrollviz.names import derivative
 from unrollviz.ops import relu, sigmoid_slope, tanh_slope
 from unrollviz.spectra import Mask, Spectrum, Steps, is_recurrent, spectra
 from unrollviz.sweep import FOLDS
@@ -40,9 +43,6 @@ PULLED = 6e9
 
 CLOSED, OPEN = 0.1, 0.9
 """A gate is closed below and open above (Karpathy, Johnson & Fei-Fei 2015)."""
-
-KEEPS: dict[str, str] = {"lstm": "f", "gru": "z"}
-"""Cell -> the gate by which its state is multiplied on the way to the next step: the highway's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,10 +84,11 @@ class Reach:
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """What the units of one kind of node do, step by step: `s`, `l2.f`, `tanh(c)`.
+    """What the units of one kind of node do, step by step: `s`, `l2.f`, `tanh(c)`, `one_minus(f)`.
 
     Attributes:
-        op: the activation, or another op where the kind is only a sum: a state h or c.
+        op: the activation, or another op where the kind is none: a state h or c.
+        keeps: the gate that it is, or is worked out from, if it multiplies a state on its way to the next step.
         steps: (m,);  layer: counted from 1.
         flat: (m,) part of the units (and instances) that are saturated; NaN where op is no smooth activation.
         closed, open: (m,) part with a value below CLOSED, above OPEN.
@@ -98,6 +99,7 @@ class Units:
     kind: str
     op: str
     role: str
+    keeps: str | None
     layer: int | None
     steps: Steps
     flat: Array
@@ -110,11 +112,11 @@ class Units:
 
 @dataclass(frozen=True)
 class Route:
-    """A kind of edge from one step to the next: times `W_f`, or `f ⊙ c` where it is a gate that multiplies.
+    """A kind of edge from one step to the next, as in `folds.kinds`: the weight `W_f`, or the gate f of f ⊙ c.
 
     Attributes:
         crossings: how often a path takes it, on average over all paths weighted by their signed shares.
-        highway: whether it is the state kept by a gate, and no weight.
+        highway: whether it is a state kept by a gate, and no weight.
     """
 
     kind: str
@@ -159,11 +161,15 @@ class Symptoms:
     """Every figure; empty or None where it could not be had because of the `failure`.
 
     Attributes:
+        loss: the name of the losses: L for the sum of several that are all, else L4, L3+L4.
+        every_loss: whether they are all.
         gains: prefix -> (σ_max(W), γ) of the layers of an Elman network.
         truncations: by the lag at which backpropagation would be cut.
     """
 
     target: str
+    loss: str
+    every_loss: bool
     cell: str
     steps: int
     failure: Failure | None
@@ -174,6 +180,10 @@ class Symptoms:
     routes: tuple[Route, ...]
     weights: tuple[Weight, ...]
     truncations: tuple[Truncation, ...]
+
+    def symbol(self, param: str | None = None) -> str:
+        """The gradient of a parameter, of the target where none is named: ∂L₄/∂W."""
+        return derivative(self.loss, param or self.target)
 
 
 def symptoms(
@@ -203,8 +213,11 @@ def symptoms(
             cuts = tuple(truncation(unrolled.graph, losses, target, lag) for lag in dict.fromkeys(lags))
         except NonFinite as error:
             failure = _failure(unrolled, "cotangent", error, losses)
+    every_loss = broken is not None or set(losses) == set(names_of(unrolled.graph, "loss"))
     return Symptoms(
         target,
+        "L" if broken or (every_loss and len(losses) > 1) else _sum_of(losses),
+        every_loss,
         unrolled.network.cell,
         unrolled.steps,
         failure,
@@ -253,39 +266,21 @@ def balance(unrolled: Unrolled, losses: Sequence[str]) -> tuple[Weight, ...]:
 
 
 def crossed(unrolled: Unrolled, losses: Sequence[str], target: str) -> tuple[Route, ...]:
-    """The kinds of edges by which paths cross from a step to the one before, from `flow.edge_shares`.
+    """How often paths use each kind of edge that leads from a step to the one before, from `flow.edge_shares`.
 
-    A path crosses each boundary between two steps once; so the crossings of all kinds add up to the mean lag."""
-    graph = unrolled.graph
-    states = {
-        f"{layer.prefix}{state}" for layer in unrolled.network.stack for state in CELLS[unrolled.network.cell].states
-    }
-    total: dict[tuple[str, bool], float] = {}
-    for (tail, head, _), share in edge_shares(graph, losses, target).items():
-        if _carries(graph, tail, head, states):
-            kind = _kind(graph, tail, head)
-            total[kind] = total.get(kind, 0.0) + share
-    return tuple(Route(kind, crossings, highway) for (kind, highway), crossings in sorted(total.items()))
+    The kinds and the figures are those of `flow --by route`, without the input weights between layers."""
+    shares = edge_shares(unrolled.graph, losses, target)
+    found = []
+    for kind, (group, edges) in kinds(unrolled.graph).items():
+        used = [shares[tail, head, key] for head, tail, key in sorted(edges) if (tail, head, key) in shares]
+        if used and group != "layers":
+            found.append(Route(kind, sum(used), group == "highway"))
+    return tuple(found)
 
 
-def _carries(graph: Graph, tail: str, head: str, states: set[str]) -> bool:
-    """Whether an edge leaves the state of one step for a computation of the next."""
-    node, op = graph.nodes[tail], graph.nodes[head]["op"]
-    if op == "begin" or node["time"] is None:
-        return False
-    if node["op"] == "begin":
-        return True
-    return stem(tail, node["time"]) in states and node["time"] != graph.nodes[head]["time"]
-
-
-def _kind(graph: Graph, tail: str, head: str) -> tuple[str, bool]:
-    """(its name, whether it is a highway): the other argument is the weight, or what the state is multiplied by."""
-    node = graph.nodes[head]
-    others = [other for other, _, _ in backward_edges(graph, head) if other != tail]
-    if node["op"] == "matvec":
-        return others[0], False
-    words = [stem(name, graph.nodes[name]["time"]) for name in (*others, tail)]
-    return " ⊙ ".join(words), node["op"] == "mul"
+def _sum_of(losses: Sequence[str]) -> str:
+    """`L3+L4`, `L3+…+L9`."""
+    return "+".join(losses if len(losses) < 4 else (losses[0], "…", losses[-1]))
 
 
 def stem(name: str, time: int | None) -> str:
@@ -294,15 +289,22 @@ def stem(name: str, time: int | None) -> str:
 
 
 def units(unrolled: Unrolled) -> tuple[Units, ...]:
-    """Every kind of node that is an activation, a gate or a state, of the part of the network that repeats."""
-    graph, kinds = unrolled.graph, dict[str, list[str]]()
+    """Every kind of node that is an activation, a gate, a state or what a state is kept by, of what repeats."""
+    graph, found = unrolled.graph, dict[str, list[str]]()
+    keeps = {
+        multiplier(graph, head, tail): gate
+        for gate, (group, edges) in kinds(graph).items()
+        if group == "highway"
+        for head, tail, _ in edges
+    }
     for name, node in graph.nodes(data=True):
-        if node["role"] in ("gate", "state") or (node["op"] in SLOPES and node["role"] == "hidden"):
-            kinds.setdefault(stem(name, node["time"]), []).append(name)
-    return tuple(_units(unrolled, kind, names) for kind, names in kinds.items())
+        if node["role"] in ("gate", "state") or (node["op"] in SLOPES and node["role"] == "hidden") or name in keeps:
+            found.setdefault(stem(name, node["time"]), []).append(name)
+    kept = {kind: next((keeps[name] for name in names if name in keeps), None) for kind, names in found.items()}
+    return tuple(_units(unrolled, kind, names, kept[kind]) for kind, names in found.items())
 
 
-def _units(unrolled: Unrolled, kind: str, names: list[str]) -> Units:
+def _units(unrolled: Unrolled, kind: str, names: list[str], keeps: str | None) -> Units:
     graph = unrolled.graph
     names = sorted(names, key=lambda name: int(graph.nodes[name]["time"]))
     first = graph.nodes[names[0]]
@@ -328,6 +330,7 @@ def _units(unrolled: Unrolled, kind: str, names: list[str]) -> Units:
         kind,
         str(first["op"]),
         str(first["role"]),
+        keeps,
         first["layer"],
         steps,
         part(flat) if smooth else np.full(len(steps), np.nan),

@@ -36,10 +36,8 @@ class Unrolled:
     losses: Array
 
     def __repr__(self) -> str:
-        return (
-            f"<{type(self).__name__} of {self.network!r} over T = {self.steps}, B = {self.instances}: L = {self.loss:.6g}, "
-            f"{self.graph.number_of_nodes():,} nodes>"
-        )
+        size = f"T = {self.steps}, B = {self.instances}, {self.graph.number_of_nodes():,} nodes"
+        return f"<{type(self).__name__} of {self.network!r} over {size}: L = {self.loss:.6g}>"
 
     @property
     def loss(self) -> float:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from unrollviz.cli.model import build
 from unrollviz.cli.options import json_option, loss_option, model_options, param_option
 from unrollviz.cli.terminal import say, say_json
-from unrollviz.errors import NonFinite
+from unrollviz.errors import NonFinite, UnrollvizError
 
 
 @click.command(short_help="Findings to act on: vanishing, exploding, saturated, cut off.")
@@ -21,7 +22,7 @@ from unrollviz.errors import NonFinite
     metavar="STEPS",
     help="Judge backpropagation truncated after so many steps.  [default: where 90 % are reached]",
 )
-@click.option("--rules", is_flag=True, help="List the rules, their thresholds and sources, and do nothing else.")
+@click.option("--rules", is_flag=True, help="List the rules, their thresholds and sources; alone, or with --json.")
 @model_options
 @json_option
 def diagnose(
@@ -39,10 +40,11 @@ def diagnose(
     exponents; saturated and dead units by step; cancellation; the share of each gate; truncation; norms of the
     parameters. A network whose forward pass overflows is diagnosed up to where it did. Exit code 0 whatever is found.
     """
-    from unrollviz.report.diagnose import diagnose_json, diagnose_text, rules_text
+    from unrollviz.report.diagnose import diagnose_json, diagnose_text, rules_json, rules_text
 
     if rules:
-        say(rules_text())
+        _refuse_idle()
+        say_json(rules_json()) if as_json else say(rules_text())
         return
     broken: NonFinite | None = None
     try:
@@ -57,4 +59,14 @@ def diagnose(
     if as_json:
         say_json(diagnose_json(found))
     else:
-        say(diagnose_text(run, found, None if broken else loss))
+        say(diagnose_text(run, found))
+
+
+def _refuse_idle() -> None:
+    """Raise UnrollvizError for an option that would do nothing beside --rules."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        given = context.get_parameter_source(str(option.name)) is ParameterSource.COMMANDLINE
+        if given and option.name not in ("rules", "as_json"):
+            named = option.opts[0] if isinstance(option, click.Option) else option.opts[0].upper()
+            raise UnrollvizError(f"--rules lists the rules and looks at no network; leave out {named}")

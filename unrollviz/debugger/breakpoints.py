@@ -94,7 +94,10 @@ class Breakpoint:
         columns = timeline.columns
         mask = np.ones(timeline.end, dtype=bool)
         if self.nodes is not None:
-            wanted = np.array([fnmatchcase(name, _pattern(self.nodes)) for name in columns.names], dtype=bool)
+            if self.nodes in timeline.graph:
+                wanted = np.array([name == self.nodes for name in columns.names], dtype=bool)
+            else:
+                wanted = np.array([fnmatchcase(name, _pattern(self.nodes)) for name in columns.names], dtype=bool)
             mask &= wanted[columns.nodes]
         if self.time is not None:
             mask &= columns.times == self.time

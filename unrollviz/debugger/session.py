@@ -20,6 +20,7 @@ import numpy as np
 
 from unrollviz.api import Network, Run, ask
 from unrollviz.arrays import Array
+from unrollviz.batch import READOUTS, Batch, check_targets
 from unrollviz.debugger import stepper as go
 from unrollviz.debugger.breakpoints import breakpoint_at
 from unrollviz.debugger.stepper import Stepper
@@ -28,8 +29,7 @@ from unrollviz.files import write_atomically
 from unrollviz.losses import LOSSES
 from unrollviz.names import clean
 from unrollviz.readers.limits import BYTES_LIMIT, bad, check_file, reading
-from unrollviz.unrolled import (check_size, unroll_batch)
-from unrollviz.batch import (READOUTS, Batch, check_targets)
+from unrollviz.unrolled import check_size, unroll_batch
 
 VERSION = 1
 FORMAT = "unrollviz session"

@@ -23,7 +23,7 @@ from unrollviz.jacobians import Diagonal, Jacobian, frobenius
 from unrollviz.names import clean
 from unrollviz.sweep import FOLDS, completions, sweep
 from unrollviz.terms import TermSum
-from unrollviz.unrolled import (unroll_batch)
+from unrollviz.unrolled import unroll_batch
 
 EdgeName: TypeAlias = tuple[str, str, int]
 

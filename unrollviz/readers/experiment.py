@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+from unrollviz.batch import READOUTS, REDUCTIONS
 from unrollviz.cells import CELLS
 from unrollviz.errors import UnknownName, UnrollvizError, nearest_name
 from unrollviz.losses import LOSSES
@@ -16,7 +17,6 @@ from unrollviz.names import clean
 from unrollviz.network import SCHEMES
 from unrollviz.ops import ACTIVATIONS
 from unrollviz.readers.limits import bad, check_file, reading
-from unrollviz.batch import (READOUTS, REDUCTIONS)
 
 SIZE_LIMIT = 2**20
 DEPTH_LIMIT = 64

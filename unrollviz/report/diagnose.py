@@ -14,10 +14,10 @@ from unrollviz.api import Run
 from unrollviz.arrays import Array
 from unrollviz.diagnose import Diagnosis
 from unrollviz.draw.text import bar, number, percent, table
-from unrollviz.evidence import jacobian_name, power_of_ten
-from unrollviz.names import derivative, typeset
+from unrollviz.evidence import COUNTED, jacobian_name, power_of_ten
+from unrollviz.names import typeset
 from unrollviz.report.figures import Json, exact
-from unrollviz.rules import RULES, Finding
+from unrollviz.rules import RULES, Finding, Rule
 from unrollviz.spectra import Spectrum, Steps
 from unrollviz.symptoms import FLAT, PARTS, SLOPES, Reach, Symptoms, Units
 
@@ -44,11 +44,7 @@ def _finding_json(finding: Finding) -> Json:
         "numbers": {name: exact(value) for name, value in finding.numbers.items()},
         "where": dict(finding.where),
         "sentence": finding.sentence,
-        "fires": finding.rule.condition,
-        "threshold": finding.rule.threshold,
-        "source": finding.rule.source,
-        "advice": finding.rule.advice,
-    }
+    } | _rule_json(finding.rule)
 
 
 def _reach_within(reach: Reach | None) -> Json | None:
@@ -68,12 +64,12 @@ def _plain(value: Any) -> Any:
     return exact(value) if isinstance(value, float) else value
 
 
-def diagnose_text(run: Run, found: Diagnosis, loss: str | None) -> list[str]:
+def diagnose_text(run: Run, found: Diagnosis) -> list[str]:
     """The verdict, a block a finding, then every figure with a bar or a spark line."""
     figures, network = found.figures, run.network
     size = f"T = {run.steps}, d = {network.hidden}" + (f", B = {run.instances}" if run.instances > 1 else "")
     stack = f", {network.layers} layers" * (network.layers > 1) + ", both directions" * network.bidirectional
-    title = f"Diagnosis of {derivative(loss or 'L', figures.target)}: {network.cell}, {size}{stack}"
+    title = f"Diagnosis of {figures.symbol()}: {network.cell}, {size}{stack}"
     lines = [title, *textwrap.wrap(found.verdict, WIDTH), ""]
     lines += _findings(found.findings)
     for part in (_reach(figures), *map(_spectrum, figures.spectra), _units(figures), _routes(figures)):
@@ -89,6 +85,20 @@ def rules_text() -> list[str]:
         for word, text in (("measures", rule.measures), ("fires", rule.condition), ("source", rule.source)):
             lines += _indented(f"{word:8} {text}", 11, 20)
     return lines
+
+
+def rules_json() -> Json:
+    """The same as one object: `rules`, a list."""
+    return {
+        "rules": [
+            {"rule": rule.name, "severity": rule.severity, "measures": rule.measures} | _rule_json(rule)
+            for rule in RULES
+        ]
+    }
+
+
+def _rule_json(rule: Rule) -> Json:
+    return {"fires": rule.condition, "threshold": rule.threshold, "source": rule.source, "advice": rule.advice}
 
 
 def _findings(findings: Sequence[Finding]) -> list[str]:
@@ -136,6 +146,7 @@ def _reach(figures: Symptoms) -> list[str]:
         told.append(f"{100 * part:g} % lie within lag {lag} (signed share {percent(reach.share_within(lag))})")
     kappas = f"κ = {number(reach.cancellation)} between M[t,k], {number(reach.between_losses)} between losses"
     lines += textwrap.wrap(f"{', '.join(told)}; the longest is {reach.longest}; cancellation {kappas}", WIDTH)
+    lines.append(f"   {COUNTED}")
     return [*lines, ""]
 
 
@@ -249,7 +260,7 @@ def _routes(figures: Symptoms) -> list[str]:
     for route in sorted(figures.routes, key=lambda route: -abs(route.crossings)):
         part = route.crossings / total
         rows.append([typeset(route.kind), number(route.crossings), percent(part), bar(part, 30)])
-    words = f"how the paths of {derivative('L', figures.target)} go from a step to the one before, by signed shares"
+    words = f"how the paths of {figures.symbol()} go from a step to the one before, by signed shares"
     lines = _heading("Routes", words)
     lines += table(["through", "times a path", "part", ""], rows, left=(0, 3))
     return [*lines, ""]
@@ -271,4 +282,8 @@ def _weights(figures: Symptoms) -> list[str]:
         for weight in figures.weights
     ]
     lines = _heading("Parameters", "Frobenius norms")
-    return [*lines, *table(["θ", "‖θ‖", "‖∂L/∂θ‖", "‖∂L/∂θ‖/‖θ‖"], rows, left=(0,)), ""]
+    return [
+        *lines,
+        *table(["θ", "‖θ‖", f"‖{figures.symbol('θ')}‖", f"‖{figures.symbol('θ')}‖/‖θ‖"], rows, left=(0,)),
+        "",
+    ]

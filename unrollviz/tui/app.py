@@ -61,6 +61,7 @@ def debug(
     check_terminal()
     stepper = run if isinstance(run, Stepper) else go.opened(run, losses, target, detail)
     app = DebugApp(first_scene(stepper, listing=False), stepper, tour=tour)
+    sys.setswitchinterval(0.0005)  # a key is answered while a thread is at work
     gc.freeze()  # the run stays to the end: looking through it for garbage would hold up a key for 200 ms
     app.run()
     return app.return_code or 0
