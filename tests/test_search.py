@@ -1,7 +1,7 @@
 """The heaviest paths: the search against the sorted enumeration, its certificate, its bounds, and what it prints."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from unittest.mock import patch
 
 import numpy as np
@@ -17,8 +17,10 @@ from unrollviz import bounds as bounds_module
 from unrollviz import paths as paths_module
 from unrollviz import search as search_module
 from unrollviz.bounds import Bound, bounds
+from unrollviz.composite import Composite
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.graph import Tracer, level_of_detail, names_of
+from unrollviz.jacobians import Dense, Diagonal, frobenius
 from unrollviz.ops import OPS
 from unrollviz.order import Order
 from unrollviz.paths import PathSet
@@ -213,9 +215,10 @@ def inadmissible(paths: PathSet, by: str) -> int:
                 end = start = row / (np.abs(row).max() or 1.0)
                 for later in path._edges[position + 1 :]:
                     end = later.jacobian.vjp(end)
-                weight = np.linalg.norm(end) if along is None else abs((end[0] * along).sum())
+                weight = frobenius(end) if along is None else abs((end[0] * along).sum())
                 bound = found[edge.tail]
-                less += weight > math.ldexp(bound.of(start, added), bound.exponent) * (1 + 1e-12)
+                # Below 1e-308 the weight itself has few digits.
+                less += weight > math.ldexp(*bound.of(start, added)) * (1 + 1e-12) + 1e-310
     return less
 
 
@@ -255,18 +258,65 @@ def test_saturated_units_are_bounded_too(bias):
                 assert mistakes(paths, search(paths, 4, by), 4, by) == []
 
 
-def _half(right):
-    return lambda self, row, added: 0.5 * right(self, row, added)
+SATURATED = [
+    # Instances of which one is 1e-100 times as large as another, and units of which one is.
+    (Model("gru", 2, 1, instances=3, scale=100.0, seed=227), "U_r", "op"),
+    (Model("gru", 3, 2, instances=3, scale=300.0, seed=276), "W_r@h0", "op"),
+    (Model("gru", 3, 3, scale=3000.0, seed=135), "a_z2", "op"),
+    (Model("elman", 3, 2, instances=3, scale=1000.0, seed=284), "b", "gate"),
+    (Model("lstm", 3, 2, instances=3, scale=1000.0, seed=596), "h0", "state"),
+    (Model("lstm", 3, 3, layers=2, instances=3, scale=1000.0, seed=50), "l1.W_g@l1.h0", "state"),
+    (Model("lstm", 3, 3, layers=2, scale=1000.0, seed=99), "l2.g2", "op"),
+    # A row of cotangents that was scaled by what it weighs, and became infinite.
+    (Model("lstm", 2, 2, layers=2, instances=3, scale=1000.0, seed=509), "l1.a_g1", "op"),
+    # A row of which what mattered was less than 1e-308 of its largest number.
+    (Model("gru", 3, 1, instances=3, scale=1000.0, seed=750), "z2", "gate"),
+]
+
+
+@pytest.mark.parametrize(("model", "target", "detail"), SATURATED)
+def test_no_bound_becomes_smaller_by_underflow(model, target, detail):
+    paths = model.unroll().paths(to=target, detail=detail)
+    for by in BY:
+        if by == "norm" or paths.total_norm > 0:
+            assert inadmissible(paths, by) == 0
+            for budget in (0, 2, 9, 10**5):
+                assert mistakes(paths, search(paths, 3, by, budget=budget), 3, by) == []
+
+
+@pytest.mark.parametrize("units", [1, 3])
+def test_slopes_whose_product_has_no_float64_are_bounded_too(units):
+    tiny = Diagonal(np.full((1, 3), 2.0**-600))
+    edge = Composite("y", "x", (("y", "a", tiny), ("a", "b", tiny), ("b", "x", Dense(np.ones((3, units)), 1))))
+    bound, exponent = bounds_module._dense(edge, None, True).of(np.array([[[1.0, 0.0, 0.0]]]), False)
+    assert math.log2(bound) + exponent == pytest.approx(-1200 + math.log2(units) / 2, abs=1e-6)
+
+
+def _times(factor):
+    """The right bound, times a factor."""
+
+    def broken(right):
+        def of(self, row, added):
+            bound, exponent = right(self, row, added)
+            return factor * bound, exponent
+
+        return of
+
+    return broken
+
+
+def _shrunk(bound):
+    return replace(bound, reach=0.7 * bound.reach, form=None)
 
 
 BROKEN = {
-    "half of the bound": (Bound, "of", _half),
+    "half of the bound": (Bound, "of", _times(0.5)),
     "the first edge for the largest": (bounds_module, "_least_above", lambda right: lambda one, other: one),
     "a norm of the wrong side": (bounds_module, "_entered", lambda right: lambda jacobian, rows: 0.5 * rows),
     "no absolute values": (
         bounds_module,
         "_through",
-        lambda right: lambda jacobian, behind: Bound(0.7 * right(jacobian, behind).reach, None, behind.exponent),
+        lambda right: lambda jacobian, behind: _shrunk(right(jacobian, behind)),
     ),
 }
 
@@ -284,8 +334,7 @@ def test_a_bound_that_says_too_little_is_caught(monkeypatch, name):
 def test_a_search_with_a_bound_that_says_too_little_is_caught(monkeypatch):
     sets = [paths for seed in range(3) for paths in sets_of(Model(steps=3, hidden=2, scale=2.0, seed=seed).unroll())]
     assert not any(mistakes(paths, search(paths, 5, by), 5, by) for paths in sets for by in BY)
-    right = Bound.of
-    monkeypatch.setattr(Bound, "of", lambda self, row, added: 0.1 * right(self, row, added))
+    monkeypatch.setattr(Bound, "of", _times(0.1)(Bound.of))
     assert any(mistakes(paths, search(paths, 5, by), 5, by) for paths in sets for by in BY)
 
 

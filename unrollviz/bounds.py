@@ -12,6 +12,10 @@ lives, not by a product of norms, which after 100 steps of a trained LSTM is 10^
 Where paths are weighed by the norm of their terms, C is a completion's Jacobian; where by their pairing with a
 direction (the share), C is that Jacobian applied to the direction. Instances are bounded one by one, and added. Every
 hop is padded for the rounding of the numbers that it bounds, so that what is computed never exceeds its bound either.
+
+No bound becomes smaller by underflow: every unit of every instance has a power of two of its own, and all numbers here
+are about 1 times that. In a saturated network slopes of 1 and of 1e-300 stand side by side, and a square that vanished
+beside a larger one would be missed behind an edge that lets only the smaller one through.
 """
 
 from __future__ import annotations
@@ -19,8 +23,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
 from unrollviz.arrays import Array
 from unrollviz.charts import InChart
@@ -30,36 +36,37 @@ from unrollviz.sweep import Edge, leading_to, leave_chart
 from unrollviz.terms import MEMORY_LIMIT
 
 _EPSILON = float(np.finfo(np.float64).eps)
-_LEAST = 1e-280
-"""What stands for a product that would vanish beside others of its node, so that only 0 is taken for 0."""
+_NOWHERE = -(2**28)
+"""Exponent of 0: less than any other, and so small that three of them still add up in 32 bits."""
+_LARGE = 900
+"""Power of two with which a Jacobian is worked out, so that what passes through two tiny slopes does not vanish."""
+
+Powers = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
     """For partial paths that have come to one node: `reach` (B, m) and `form` (B, m, m), where there was room for it.
 
-    Both are of completions divided by 2^`exponent`."""
+    Both are of completions whose rows, one a unit, are divided by 2^`exponents` (B, m): then reach is about 1, or 0."""
 
     reach: Array
     form: Array | None
-    exponent: int
+    exponents: Powers
 
-    def of(self, row: Array, added: bool) -> float:
-        """Bound on any completion of a row of cotangents (1, B, m); still to be multiplied by 2^exponent.
+    def of(self, row: Array, added: bool) -> tuple[float, int]:
+        """Bound on any completion of a row of cotangents (1, B, m), still to be multiplied by a power of two.
 
-        The row's largest number should be such that its square is one too, within 1e±100 say.
         `added`: the instances' parts add up (in a parameter), or stand side by side (in a node)."""
-        rows, size = row[0], np.abs(row[0])
-        if len(rows) == 1:
-            bound = float(size[0] @ self.reach[0])
-            if self.form is None:
-                return bound
-            return min(bound, math.sqrt(max(0.0, float(rows[0] @ self.form[0] @ rows[0]))))
-        each = (size * self.reach).sum(axis=1)
+        values, powers = _apart(row[0])
+        powers = powers + self.exponents
+        top = powers.max()
+        rows = np.ldexp(values, powers - top)
+        each = (np.abs(rows) * self.reach).sum(axis=1)
         if self.form is not None:
             squares = ((rows[:, None, :] @ self.form)[:, 0] * rows).sum(axis=1)
             each = np.minimum(each, np.sqrt(np.maximum(squares, 0.0)))
-        return float(each.sum()) if added else math.sqrt(float(each @ each))
+        return float(each.sum()) if added else math.sqrt(float(each @ each)), int(top)
 
 
 def bounds(
@@ -90,17 +97,16 @@ def bounds(
 
 
 def _above(parts: list[Bound]) -> Bound:
-    """The bound that holds for whichever edge a path takes; the largest entry of its reach is about 1."""
-    tops = [math.frexp(float(part.reach.max()))[1] + part.exponent for part in parts if part.reach.any()]
-    exponent = max(tops, default=0)
-    reach = np.maximum.reduce([_times_power(part.reach, part.exponent - exponent) for part in parts])
+    """The bound that holds for whichever edge a path takes."""
+    exponents = np.maximum.reduce([part.exponents for part in parts])
+    reach = np.maximum.reduce([np.ldexp(part.reach, part.exponents - exponents) for part in parts])
     form: Array | None = None
     for part in parts:
         if part.form is None:
-            return Bound(reach, None, exponent)
-        moved = np.ldexp(part.form, 2 * (part.exponent - exponent))
+            return _tightened(reach, None, exponents)
+        moved = _times_powers(part.form, part.exponents - exponents)
         form = moved if form is None else _least_above(form, moved)
-    return _tightened(reach, form, exponent)
+    return _tightened(reach, form, exponents)
 
 
 def _least_above(one: Array, other: Array) -> Array:
@@ -111,17 +117,19 @@ def _least_above(one: Array, other: Array) -> Array:
     return _padded(one + part, 16 * len(values.T) * _EPSILON * size)
 
 
-def _tightened(reach: Array, form: Array | None, exponent: int) -> Bound:
+def _tightened(reach: Array, form: Array | None, exponents: Powers) -> Bound:
     """Each by the other: reach_j² ≤ form_jj, and Σ|r|reach ≤ √(r diag(reach Σreach) rᵀ) by Cauchy and Schwarz."""
-    if form is None:
-        return Bound(reach, None, exponent)
-    form = _padded(form, np.full(len(form), _LEAST))  # squares vanish long before what they are of
-    reach = np.minimum(reach, np.sqrt(np.diagonal(form, axis1=1, axis2=2)))
-    weight = reach * reach.sum(axis=1, keepdims=True) * (1 + 4 * reach.shape[1] * _EPSILON)
-    better = weight.sum(axis=1) < np.trace(form, axis1=1, axis2=2)
-    if better.any():
-        form = np.where(better[:, None, None], weight[:, :, None] * np.eye(reach.shape[1]), form)
-    return Bound(reach, form, exponent)
+    if form is not None:
+        reach = np.minimum(reach, np.sqrt(np.diagonal(form, axis1=1, axis2=2)))
+        weight = reach * reach.sum(axis=1, keepdims=True) * (1 + 4 * reach.shape[1] * _EPSILON)
+        better = weight.sum(axis=1) < np.trace(form, axis1=1, axis2=2)
+        if better.any():
+            form = np.where(better[:, None, None], weight[:, :, None] * np.eye(reach.shape[1]), form)
+    reach, shift = _apart(reach)
+    live = reach > 0
+    if form is not None:
+        form = _times_powers(form * (live[:, :, None] & live[:, None, :]), np.where(live, -shift, 0))
+    return Bound(reach, form, np.where(live, exponents + shift, _NOWHERE))
 
 
 def _padded(form: Array, by: Array) -> Array:
@@ -129,25 +137,37 @@ def _padded(form: Array, by: Array) -> Array:
     return form + by[:, None, None] * np.eye(form.shape[1])
 
 
-def _normal(values: Array) -> tuple[Array, int]:
-    """The same values as numbers of about 1, times a power of two: so their squares do not vanish."""
-    by = math.frexp(float(np.abs(values).max(initial=0.0)))[1]
-    return np.ldexp(values, -by), by
+def _apart(values: Array) -> tuple[Array, Powers]:
+    """Numbers in [0.5, 1), or 0, and the powers of two that go with them."""
+    found, powers = np.frexp(values)
+    return found, np.where(found == 0, np.int32(_NOWHERE), powers)
 
 
-def _times_power(values: Array, by: int) -> Array:
-    return np.where(values > 0, np.maximum(np.ldexp(values, by), _LEAST), 0.0)
+def _times_powers(form: Array, by: Powers) -> Array:
+    """The form where the units are multiplied by 2^`by` (B, m)."""
+    return np.ldexp(form, by[:, :, None] + by[:, None, :]) if by.any() else form
+
+
+def _in_full(linear: Callable[[Array], Array], values: Array) -> tuple[Array, Powers]:
+    """linear(values) as numbers in [0.5, 1) and powers of two, where what comes in between would vanish too."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        found, powers = _apart(linear(np.ldexp(values, _LARGE)))
+    if np.isfinite(found).all():
+        return found, powers - np.int32(_LARGE)
+    plain, own = _apart(linear(values))
+    fits = np.isfinite(found)
+    return np.where(fits, found, plain), np.where(fits, powers - np.int32(_LARGE), own)
 
 
 def _last(jacobian: Jacobian, direction: Array | None, formed: bool) -> Bound:
     """Before the edge into the target."""
     if direction is None:
         return _dense(jacobian, None, formed)
-    pushed, by = _normal(jacobian.jvp(direction[None])[0])
+    pushed, exponents = _in_full(lambda tangent: jacobian.jvp(tangent[None])[0], direction)
     pad = 16 * (pushed.shape[1] + direction.shape[-1]) * _EPSILON
     reach = np.abs(pushed) * (1 + pad)
     form = _padded(pushed[:, :, None] * pushed[:, None, :], pad * (pushed * pushed).sum(axis=1)) if formed else None
-    return Bound(reach, form, by)
+    return Bound(reach, form, exponents)
 
 
 def _through(jacobian: Jacobian, behind: Bound) -> Bound:
@@ -157,33 +177,29 @@ def _through(jacobian: Jacobian, behind: Bound) -> Bound:
         return behind
     if not isinstance(local, Diagonal):
         return _dense(local, behind, behind.form is not None)
-    slope, by = _normal(local.slope)
+    slope, powers = _apart(local.slope)
     pad = 1 + 8 * _EPSILON
-    live = (slope != 0) & (behind.reach > 0)
-    reach = np.where(live, np.maximum(np.abs(slope) * behind.reach * pad, _LEAST), 0.0)
+    reach = np.abs(slope) * behind.reach * pad
     form = None if behind.form is None else behind.form * (slope[:, :, None] * slope[:, None, :] * pad)
-    return Bound(reach, form, behind.exponent + by)
+    return Bound(reach, form, behind.exponents + powers)
 
 
 def _dense(jacobian: Jacobian, behind: Bound | None, formed: bool) -> Bound:
     """Before an edge that mixes units; nothing is behind the last one of a path."""
     instances, units = jacobian.out_shape
-    reach, form, by = np.zeros((instances, units)), None, 0
-    for chosen, found in _matrix_rows(jacobian, units if formed else None):
-        matrix, by = _normal(found) if formed else (found, 0)
+    reach, form = np.zeros((instances, units)), None
+    exponents = np.full((instances, units), _NOWHERE, dtype=np.int32)
+    for chosen, values, own in _matrix_rows(jacobian, units if formed else None):
+        powers = own if behind is None else own + behind.exponents[:, None, :]
+        exponents[:, chosen] = top = powers.max(axis=2)
+        matrix = np.ldexp(values, powers - top[:, :, None])
         size = np.abs(matrix)
         pad = 16 * (units + matrix.shape[2]) * _EPSILON
-        if behind is None:
-            total, live = np.linalg.norm(matrix, axis=2), size.any(axis=2)
-            behind_form = None
-        else:
-            total = (size @ behind.reach[:, :, None])[:, :, 0]
-            live = ((size > 0) @ (behind.reach > 0)[:, :, None])[:, :, 0]
-            behind_form = behind.form
-        reach[:, chosen] = np.where(live, np.maximum(total * (1 + pad), _LEAST), 0.0)
+        total = np.linalg.norm(matrix, axis=2) if behind is None else (size @ behind.reach[:, :, None])[:, :, 0]
+        reach[:, chosen] = total * (1 + pad)
         if formed:
-            form = _form(matrix, size, behind_form, pad)
-    return Bound(reach, form, by if behind is None else behind.exponent + by)
+            form = _form(matrix, size, None if behind is None else behind.form, pad)
+    return Bound(reach, form, exponents)
 
 
 def _form(matrix: Array, size: Array, behind: Array | None, pad: float) -> Array:
@@ -196,8 +212,9 @@ def _form(matrix: Array, size: Array, behind: Array | None, pad: float) -> Array
     return _padded((form + form.swapaxes(1, 2)) / 2, pad * (terms * terms).sum(axis=1))
 
 
-def _matrix_rows(jacobian: Jacobian, some: int | None) -> Iterator[tuple[slice, Array]]:
-    """The Jacobian as a matrix an instance, (B, some of the units, n): as many rows at once as fit where not said.
+def _matrix_rows(jacobian: Jacobian, some: int | None) -> Iterator[tuple[slice, Array, Powers]]:
+    """The Jacobian as a matrix an instance, (B, some of the units, n), and powers of two: as many rows at once as fit
+    where not said.
 
     Of an edge into a parameter: a matrix M_b with ‖its part of the term‖ ≤ ‖r_b M_b‖."""
     instances, units = jacobian.out_shape
@@ -208,12 +225,15 @@ def _matrix_rows(jacobian: Jacobian, some: int | None) -> Iterator[tuple[slice, 
         chosen = slice(start, min(start + some, units))
         basis = np.eye(units)[chosen]
         rows = np.broadcast_to(basis[:, None, :], (len(basis), instances, units))
-        yield chosen, _pulled(jacobian, rows).swapaxes(0, 1)
+        values, powers = _in_full(partial(_pulled, jacobian), rows)
+        yield chosen, values.swapaxes(0, 1), powers.swapaxes(0, 1)
 
 
 def _pulled(jacobian: Jacobian, rows: Array) -> Array:
     if jacobian.per_instance:
-        return jacobian.vjp(rows)
+        # Of more rows than units a composite would first multiply its slopes, which may vanish.
+        some = jacobian.in_shape[-1]
+        return np.concatenate([jacobian.vjp(rows[start : start + some]) for start in range(0, len(rows), some)])
     ends = jacobian.arrivals(rows)
     # ‖Σ_i v_i‖ ≤ √p ‖[v_1 … v_p]‖; exact where there is one end, as usual.
     return math.sqrt(len(ends)) * np.concatenate([_entered(last, before) for before, last in ends], axis=2)

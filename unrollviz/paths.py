@@ -171,8 +171,9 @@ class PathSet:
         """The k heaviest paths by norm, or by the absolute value of the share, heaviest first; equal ones by rank.
 
         Small sets are walked through. In others, of any size, they are searched for (see `unrollviz.search`), with a
-        proof that none was missed, or after `budget` expansions with a bound on any that was. `progress` is called
-        every few hundred expansions with their number; what it raises ends the search and does no harm.
+        proof that none was missed, or after `budget` expansions with a bound on any that was; a few partial paths are
+        then still completed, and counted in `expansions` beyond the budget. `progress` is called every few hundred
+        expansions with their number; what it raises ends the search and does no harm.
 
         Raises UnknownName for another `by`, UnrollvizError for a negative number."""
         if by not in ("norm", "share"):

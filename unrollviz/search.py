@@ -39,6 +39,9 @@ _GRID = 2.0**30
 """Bounds are rounded up to so many steps a power of two, so that among partial paths that tie the first in the order
 comes first and is completed, and not each of them taken one step further."""
 
+_LARGE = 2.0**200
+"""What the largest number of a row of cotangents is brought to, so that small ones beside it do not vanish."""
+
 Scaled = tuple[int, float]
 """A number ≤ 0 as (-exponent, -mantissa), |mantissa| in [0.5, 1): in the order of tuples the heaviest comes first, and
 neither a path that vanishes nor one that explodes leaves the range of float64."""
@@ -88,7 +91,7 @@ class Found:
         hits: the heaviest paths found, heaviest first, at most k.
         exact: no other path is heavier than these.
         bound: no path that is not among them weighs more.
-        expansions: how many partial paths were taken a step further.
+        expansions: how many partial paths were taken a step further; past the budget by those of the last dive.
     """
 
     hits: tuple[Hit, ...]
@@ -108,8 +111,10 @@ def heaviest(
 ) -> Found:
     """The k heaviest paths of those with these `ranks` in the order: by norm, or by |<term, direction>| if it is given.
 
-    Equally heavy ones by rank. After `budget` expansions the best found, with a bound on what was missed. `progress` is
-    called every PULSE expansions, and while the bounds are worked out with 0; what it raises ends the search.
+    Equally heavy ones by rank. After `budget` expansions the best found, with a bound on what was missed; some partial
+    paths are then still completed, so that there is something to give, and these expansions are counted beyond the
+    budget. `progress` is called every PULSE expansions, and while the bounds are worked out with 0; what it raises ends
+    the search.
     """
     with arithmetic():
         search = _Search(graph, order, ranks, k, direction)
@@ -233,12 +238,12 @@ class _Search:
             row = step.jacobian.vjp(row)
             ends, steps = self.fork(step.tail)
         bound = self.bounds[step.tail]
-        weight = bound.of(row, self.added)
-        if not 1e-100 < weight < 1e100:
-            shift = math.frexp(float(np.abs(row).max()))[1]
+        weight, power = bound.of(row, self.added)
+        bounded = max(above, _ceiled(weight, exponent + power))
+        if not 1 <= np.abs(row).max() < _LARGE**2:
+            shift = math.frexp(float(np.abs(row).max()) / _LARGE)[1]
             row, exponent = np.ldexp(row, -shift), exponent + shift
-            weight = bound.of(row, self.added)
-        return max(above, _ceiled(weight, exponent + bound.exponent)), rank, step.tail, row, exponent
+        return bounded, rank, step.tail, row, exponent
 
     def fork(self, head: str) -> tuple[list[_End], list[_Step]]:
         """The edges from a node into the target, and those that lead on."""

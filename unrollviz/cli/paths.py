@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     "--budget",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Partial paths that --top looks at before it gives the best found, and a bound.  [default: 200000]",
+    help="Partial paths that --top looks at before it completes a few more and gives the best found, and a bound.  "
+    "[default: 200000]",
 )
 @click.option("--terms", is_flag=True, help="With --json: every term in full.")
 @model_options
