@@ -57,8 +57,8 @@ class Flow:
     norms: Array
     shares: Array
     gradient: Array
-    _counts: Labels = field(repr=False)
-    _scaled: tuple[Array, Exponents] | None = field(repr=False)
+    _counts: Callable[[], Labels] = field(repr=False)
+    _logs: Callable[[], Array] | None = field(repr=False)
     _total: tuple[float, int] = field(repr=False)
     _labels: Callable[[], Labels] = field(repr=False)
     _terms: Callable[[], Array] = field(repr=False)
@@ -74,14 +74,15 @@ class Flow:
     @cached_property
     def counts(self) -> tuple[int, ...]:
         """The exact number of paths in each row, as Python integers."""
-        return tuple(self._counts.tolist())
+        return tuple(self._counts().tolist())
 
     @cached_property
     def log10_norms(self) -> Array:
         """(rows,) logarithms of the norms: finite however far the gradient has vanished, -inf where a term is 0."""
-        norms, powers = self._scaled or (self.norms, np.zeros(len(self.norms), dtype=np.int64))
+        if self._logs is not None:
+            return self._logs()
         with np.errstate(divide="ignore"):
-            return np.asarray(np.log10(norms) + powers * math.log10(2.0))
+            return np.asarray(np.log10(self.norms))
 
     @property
     def total_norm(self) -> float:
@@ -192,19 +193,26 @@ def flow(
     names = tuple(columns) or (by,)
     if rows is None:
         none = np.zeros(0)
-        return Flow(target, by, names, none, none, whole, none, None, (0.0, 0), _nothing(fold), _nothing(whole))
+        return Flow(target, by, names, none, none, whole, lambda: none, None, (0.0, 0), _nothing(fold), _nothing(whole))
     swept = _Swept(way, losses, target, fold, rows)
     with arithmetic():
-        mantissas, powers, shares = swept.figures(numbers, power)
-    norms = mantissas if powers is None else times_power(mantissas, powers)
+        found, shares = swept.figures(numbers, power)
+    norms = rows.places.shown(found.values)
     check_gradient(graph, losses, target, norms)
 
     def labels() -> Labels:
         return rows.places.labels if read is None else read(rows.places.labels)
 
-    scaled, total = None if powers is None else (mantissas, powers), (frobenius(numbers), power)
-    counts = rows.places.shown(rows.counts)
-    return Flow(target, by, names, norms, shares, whole, counts, scaled, total, labels, swept.terms)
+    def counts() -> Labels:
+        return rows.places.shown(rows.counts)
+
+    def logs() -> Array:
+        return rows.places.shown(found.logarithms())
+
+    total = frobenius(numbers), power
+    return Flow(
+        target, by, names, norms, shares, whole, counts, logs if found.tiny else None, total, labels, swept.terms
+    )
 
 
 def _nothing(like: Sequence[Fold] | Array) -> Callable[[], Labels]:
@@ -232,13 +240,12 @@ class _Swept:
         """Every arrival with the places of its rows."""
         return zip(sweep(self.way, self.losses, [self.target], self.fold), self.rows.places.where, strict=True)
 
-    def figures(self, whole: Array, power: int) -> tuple[Array, Exponents | None, Array]:
-        """Norms, their powers of two if any, and shares of `whole` · 2^`power`, in the order of the labels."""
+    def figures(self, whole: Array, power: int) -> tuple[_Norms, Array]:
+        """Norms by place; shares of `whole` · 2^`power` in the order of the labels."""
         size = frobenius(whole)
         direction = whole / size if size > 0 else whole
         arrivals, places = self.rows.arrivals, self.rows.places
-        shares, norms = np.zeros(places.size), np.zeros(places.size)
-        powers: list[tuple[Labels | slice, Exponents]] = []
+        shares, norms = np.zeros(places.size), _Norms(np.zeros(places.size))
         often, once = np.flatnonzero(arrivals > 1), bool((arrivals == 1).any())
         several = _blocks(often, whole.shape)
         sums = [_Sums(block, whole.shape) for block in several[:1]]
@@ -246,15 +253,13 @@ class _Swept:
             dots = dots_with(arrival.rows, arrival.edge.jacobian, direction)
             shares[place] += times_power(dots, _apart(arrival.exponents, power, len(dots)))
             if once:
-                _note_norms(arrival, place, None if len(often) == 0 else arrivals[place] == 1, norms, powers)
+                norms.add(arrival, place, None if len(often) == 0 else arrivals[place] == 1)
             for first in sums:
                 first.add(place, arrival)
         for index, block in enumerate(several):
-            norms[block], raised = (sums.pop() if index == 0 else self.summed(block)).norms()
-            if raised is not None:
-                powers.append((block, raised))
+            norms.put(block, *(sums.pop() if index == 0 else self.summed(block)).norms())
         shown = places.shown(shares) / size if size > 0 else np.full(len(places.shown(shares)), np.nan)
-        return places.shown(norms), places.shown(_together(powers, places.size)) if powers else None, shown
+        return norms, shown
 
     def summed(self, places: Labels) -> _Sums:
         """The terms of some places, sorted, summed by a sweep of their own."""
@@ -278,31 +283,39 @@ def _apart(exponents: Exponents | None, power: int, rows: int) -> Exponents | No
     return (np.zeros(rows, dtype=np.int64) if exponents is None else exponents) - power
 
 
-def _together(powers: Sequence[tuple[Labels | slice, Exponents]], size: int) -> Exponents:
-    """The powers of two of all places; 0 where none is given."""
-    every = np.zeros(size, dtype=np.int64)
-    for place, exponents in powers:
-        every[place] = exponents
-    return every
+@dataclass(frozen=True, eq=False)
+class _Norms:
+    """Norms by place, and the logarithms of those that float64 holds badly or not at all."""
 
+    values: Array
+    tiny: list[tuple[Labels, Array]] = field(default_factory=list)
 
-def _note_norms(
-    arrival: Arrival,
-    place: Labels | slice,
-    once: Labels | None,
-    norms: Array,
-    powers: list[tuple[Labels | slice, Exponents]],
-) -> None:
-    """Write down the norms, and their powers of two, of the rows of `arrival`; of those in the mask `once`, if any."""
-    rows, exponents = arrival.rows, arrival.exponents
-    if once is not None and not once.any():
-        return
-    if once is not None and not once.all():
-        place, rows = _indices(place)[once], rows[once]
-        exponents = None if exponents is None else exponents[once]
-    norms[place] = arrival.edge.jacobian.row_norms(rows)
-    if exponents is not None:
-        powers.append((place, exponents))
+    def add(self, arrival: Arrival, place: Labels | slice, once: Labels | None) -> None:
+        """Write down the norms of the rows of `arrival`; of those in the mask `once`, if any."""
+        rows, exponents = arrival.rows, arrival.exponents
+        if once is not None and not once.any():
+            return
+        if once is not None and not once.all():
+            place, rows = _indices(place)[once], rows[once]
+            exponents = None if exponents is None else exponents[once]
+        self.put(place, arrival.edge.jacobian.row_norms(rows), exponents)
+
+    def put(self, place: Labels | slice, mantissas: Array, exponents: Exponents | None) -> None:
+        """Write down mantissas · 2^exponents."""
+        self.values[place] = found = times_power(mantissas, exponents)
+        if exponents is not None:
+            small = np.flatnonzero((found < 1e-300) & (mantissas > 0))
+            if len(small):
+                logs = np.log10(mantissas[small]) + exponents[small] * math.log10(2.0)
+                self.tiny.append((_indices(place)[small], logs))
+
+    def logarithms(self) -> Array:
+        """log₁₀ of every norm, -inf of 0."""
+        with np.errstate(divide="ignore"):
+            logs = np.log10(self.values)
+        for place, found in self.tiny:
+            logs[place] = found
+        return logs
 
 
 def _indices(place: Labels | slice) -> Labels:

@@ -229,7 +229,17 @@ class PathSet:
 
         name, whole, total = ", ".join(map(str, by)), self.gradient, (self.total_norm, 0)
         return Flow(
-            self.target, name, columns, table.norms, table.shares, whole, ones, None, total, lambda: labels, build
+            self.target,
+            name,
+            columns,
+            table.norms,
+            table.shares,
+            whole,
+            lambda: ones,
+            None,
+            total,
+            lambda: labels,
+            build,
         )
 
     def to_pandas(self) -> pandas.DataFrame:
