@@ -10,7 +10,7 @@ demo: $(VENV)/.installed
 	$(BIN)/unrollviz demo
 
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/.linted
 	$(BIN)/ruff check .
