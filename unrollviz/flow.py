@@ -117,9 +117,10 @@ def cancellation(norms: Array, total_norm: float) -> float:
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """The labels a fold gives rise to, and for every place among them the exact number of paths and of arrivals.
+    """The labels a fold gives rise to, and for every place among them the exact number of paths.
 
-    counts: 64 bits or Python integers;  arrivals: how often each label arrives;  both (places.size,).
+    counts: 64 bits or Python integers;  arrivals: whether a label arrives never (0), once (1) or
+    more often (2 or more, not counted further);  both (places.size,).
     """
 
     places: Places
