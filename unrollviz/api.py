@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
-import networkx as nx
 import numpy.typing as npt
 
 from unrollviz import check as checking
@@ -19,7 +18,7 @@ from unrollviz.errors import NonFinite, UnknownName, UnrollvizError
 from unrollviz.explain import explain, explain_total
 from unrollviz.flow import Flow, flow
 from unrollviz.folds import By, grouping
-from unrollviz.gradient import Truncation, edge_shares, gradient, truncation
+from unrollviz.gradient import Truncation, gradient, truncation
 from unrollviz.graph import LEVELS, Graph, level_of_detail, names_of, node_named
 from unrollviz.network import Network as PlainNetwork
 from unrollviz.neurons import Target
@@ -234,21 +233,11 @@ class Run(unrolling.Unrolled):
             target, losses: with `color_by="share"`, whose paths the shares are of.
             color_by: `share` draws every edge by the summed share of all paths through it.
         """
-        from unrollviz.draw.dot import picture
+        from unrollviz.draw.view import view
 
-        chosen = self.loss_names(losses)
-        if highlight is None or isinstance(highlight, GraphPath):
-            path = highlight
-        else:
-            path = self.paths(highlight[0], highlight[-1], detail=detail).find(highlight)
-        target = path.nodes[-1] if path else target or self.recurrent_weight
-        graph = self.level(detail, self._target(target))
-        if path is not None and not nx.is_path(graph, path.nodes[::-1]):
-            raise UnrollvizError(f"the path is not one of level {detail}; draw it at the level at which it was listed")
-        if color_by not in (None, "share"):
-            raise UnknownName("colouring", str(color_by), ["share"])
-        shares = edge_shares(graph, chosen, target) if color_by == "share" else None
-        return picture(graph, highlight=path, shares=shares, title=title)
+        return view(
+            self, highlight, target=target, losses=losses, detail=detail, color_by=color_by, title=title
+        ).picture()
 
     def _target(self, name: str) -> str:
         if name.startswith("l1.") and name not in self.graph and name[3:] in self.graph:

@@ -8,7 +8,6 @@ import click
 
 from unrollviz.cli.model import build
 from unrollviz.cli.options import ROWS, model_options
-from unrollviz.cli.render import write_picture
 from unrollviz.cli.terminal import say
 from unrollviz.files import check_writable
 from unrollviz.names import clean
@@ -19,12 +18,15 @@ from unrollviz.names import clean
 @model_options
 def demo(output: str, **model: Any) -> None:
     """The main job, end to end: unroll, count, forward pass, the paths to W, their sum, a picture."""
+    from unrollviz.draw.formats import format_of, write
+    from unrollviz.draw.view import view
     from unrollviz.report.network import parameters_text
     from unrollviz.report.paths import paths_text
     from unrollviz.report.values import forward_text
 
-    run = build(**model)
+    format_of(output)
     check_writable(output)
+    run = build(**model)
     names, param = run.loss_names(), run.recurrent_weight
     loss = names[-2] if len(names) > 1 else names[-1]
     paths = run.paths(loss, param)
@@ -34,7 +36,7 @@ def demo(output: str, **model: Any) -> None:
     say([*forward_text(run), ""])
     say([_title(f"3. Every path from {loss} back to {param}", "their terms add up to the gradient")])
     say([*paths_text(run, paths, list(paths[:ROWS])), ""])
-    write_picture(run.draw(chosen), output, "pygraphviz")
+    write(view(run, chosen), output)
     say(
         [
             _title("4. The picture", f"path {chosen.rank + 1} is highlighted"),

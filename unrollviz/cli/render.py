@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unrollviz.cli.model import build
-from unrollviz.cli.options import Name, detail_option, loss_option, model_options, param_option
+from unrollviz.cli.options import Name, detail_option, loss_option, model_options, param_option, table
 from unrollviz.cli.terminal import say
 from unrollviz.errors import UnrollvizError
 from unrollviz.files import check_writable
@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Draw the unrolled graph, one path highlighted.")
+@click.option("-o", "--output", default="unrolled.svg", show_default=True, help="File to write.")
 @click.option(
-    "-o", "--output", default="unrolled.svg", show_default=True, help="File to write: .svg, .png, .pdf or .dot."
+    "--format",
+    type=Name(table("draw.formats", "FORMATS")),
+    help="svg, pdf, png or dot.  [default: what the file's ending says]",
 )
 @loss_option
 @param_option
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 @model_options
 def render(
     output: str,
+    format: str | None,
     loss: str | None,
     param: str | None,
     detail: str,
@@ -59,16 +63,19 @@ def render(
       unrollviz render --highlight L4,yhat4,s4,s3,W --detail state -o path.pdf
       unrollviz render --color-by share --text hello -o shares.png
     """
+    from unrollviz.draw.formats import format_of, write
+    from unrollviz.draw.view import view
     from unrollviz.report.paths import written
 
+    format_of(output, format)
     check_writable(output)
     run = build(**model)
     if (loss or param) and not (highlight or color_by):
         raise UnrollvizError("--loss and --param choose among paths; give --highlight or --color-by share too")
     target = param or run.recurrent_weight
     path = _chosen_path(run.paths(loss, target, detail=detail), highlight, run, detail) if highlight else None
-    picture = run.draw(path, target=target, losses=loss, detail=detail, color_by=color_by, title=title)
-    write_picture(picture, output, engine)
+    shown = view(run, path, target=target, losses=loss, detail=detail, color_by=color_by, title=title, engine=engine)
+    write(shown, output, format)
     drawn = [f"path {path.rank + 1} of ∂{loss or 'L'}/∂{target}: {written(path)}"] if path else []
     say([*drawn, f"written: {clean(output)}"])
 
@@ -86,9 +93,3 @@ def _chosen_path(paths: PathSet, highlight: str, run: Run, detail: str) -> Any:
     if not 1 <= int(highlight) <= paths.count:
         raise UnrollvizError(f"there is no path {highlight}; give a number from 1 to {paths.count:,}")
     return paths[int(highlight) - 1]
-
-
-def write_picture(picture: Any, output: str, engine: str) -> None:
-    from unrollviz.draw.engine import write
-
-    write(picture.source, output, engine=engine)
