@@ -22,7 +22,6 @@ from unrollviz.gradient import Truncation, gradient, truncation
 from unrollviz.graph import LEVELS, Graph, level_of_detail, names_of, node_named
 from unrollviz.network import Network as PlainNetwork
 from unrollviz.neurons import Target
-from unrollviz.paths import Path as GraphPath
 from unrollviz.paths import PathSet
 from unrollviz.prefixes import PrefixTree
 from unrollviz.units import UnitPaths
@@ -30,6 +29,8 @@ from unrollviz.units import UnitPaths
 if TYPE_CHECKING:
     import graphviz
 
+    from unrollviz.draw.highlight import Spec
+    from unrollviz.draw.view import Options as DrawOptions
     from unrollviz.readers.found import Found
 
 
@@ -216,28 +217,21 @@ class Run(unrolling.Unrolled):
             return explain_total(self, self.flow(param, by="loss"))
         return explain(self, self.paths(loss, param))
 
-    def draw(
-        self,
-        highlight: GraphPath | Sequence[str] | None = None,
-        *,
-        target: str | None = None,
-        losses: str | Sequence[str] | None = None,
-        detail: str = "state",
-        color_by: str | None = None,
-        title: str | None = None,
-    ) -> graphviz.Digraph:
-        """The unrolled graph, positions pinned, one path highlighted and the rest muted.
+    def draw(self, highlight: Spec | None = None, **options: Unpack[DrawOptions]) -> graphviz.Digraph:
+        """The unrolled graph as a picture, positions pinned; notebooks show it.
 
         Args:
-            highlight: a path, or its nodes from the loss to the parameter.
-            target, losses: with `color_by="share"`, whose paths the shares are of.
-            color_by: `share` draws every edge by the summed share of all paths through it.
+            highlight: a path, its index or its nodes from the loss to the parameter; or a group of paths as text:
+                `lag:3`, `loss:L4`, `entry:2`, `top:5`, `route:weights=0,highway`. The rest is muted.
+            options: target and losses, whose paths are spoken of; detail: state, gate or op; color_by: share, norm,
+                lag, value or gradient; steps, as "1..8"; every, one step in so many; fold=False for every step;
+                theme: light or dark; title, caption; parameters, values: whether these are told.
+
+        Raises UnknownName, UnrollvizError for what is not there.
         """
         from unrollviz.draw.view import view
 
-        return view(
-            self, highlight, target=target, losses=losses, detail=detail, color_by=color_by, title=title
-        ).picture()
+        return view(self, highlight, **options).picture()
 
     def _target(self, name: str) -> str:
         if name.startswith("l1.") and name not in self.graph and name[3:] in self.graph:

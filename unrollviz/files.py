@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import stat
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from unrollviz.errors import BadFile
@@ -50,6 +52,55 @@ def write_atomically(path: str | Path, data: bytes) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def check_writable_folder(path: str | Path) -> Path:
+    """The folder that `write_folder_atomically` would make or replace, symbolic links followed.
+
+    Raises BadFile where `path` is a file or its parent is missing or closed to us."""
+    target = Path(path).resolve()
+    if target.exists() and not target.is_dir():
+        raise BadFile(path, "is a file; give the name of a folder")
+    if not target.parent.is_dir():
+        raise BadFile(path, f"there is no folder {target.parent}; make it first, or write elsewhere")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise BadFile(path, f"the folder {target.parent} may not be written to; write elsewhere")
+    return target
+
+
+def write_folder_atomically(path: str | Path, files: Mapping[str, bytes]) -> None:
+    """Make a folder of `files`, name -> bytes: written beside it, then renamed. An existing folder is replaced where all
+    that it holds has the endings of what is written.
+
+    Raises BadFile where that fails, or where the folder holds anything else; it is then as it was."""
+    target = check_writable_folder(path)
+    endings = {Path(name).suffix for name in files}
+    if target.exists():
+        strange = next((old for old in target.iterdir() if old.suffix not in endings or not old.is_file()), None)
+        if strange is not None:
+            raise BadFile(path, f"holds {strange.name}, which is not ours to replace; name a new folder")
+    mark = secrets.token_hex(4)
+    fresh, aside = (target.with_name(f".{target.name}.{mark}.{kind}") for kind in ("tmp", "old"))
+    try:
+        fresh.mkdir()
+        for name, data in files.items():
+            with (fresh / name).open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        if target.exists():
+            target.replace(aside)
+        try:
+            fresh.replace(target)
+        except OSError:
+            aside.replace(target)
+            raise
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise BadFile(path, f"cannot be written: {error.strerror or error}") from error
+    finally:
+        for left in (fresh, aside):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _sweep(target: Path) -> None:

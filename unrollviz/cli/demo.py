@@ -9,7 +9,6 @@ import click
 from unrollviz.cli.model import build
 from unrollviz.cli.options import ROWS, model_options
 from unrollviz.cli.terminal import say
-from unrollviz.files import check_writable
 from unrollviz.names import clean
 
 
@@ -18,14 +17,13 @@ from unrollviz.names import clean
 @model_options
 def demo(output: str, **model: Any) -> None:
     """The main job, end to end: unroll, count, forward pass, the paths to W, their sum, a picture."""
-    from unrollviz.draw.formats import format_of, write
+    from unrollviz.draw.formats import check, write
     from unrollviz.draw.view import view
     from unrollviz.report.network import parameters_text
     from unrollviz.report.paths import paths_text
     from unrollviz.report.values import forward_text
 
-    format_of(output)
-    check_writable(output)
+    check(output)
     run = build(**model)
     names, param = run.loss_names(), run.recurrent_weight
     loss = names[-2] if len(names) > 1 else names[-1]

@@ -48,7 +48,8 @@ def all_of(*options: Options) -> Options:
     return decorate
 
 
-model_options = all_of(
+steps_option = click.option("--steps", type=click.IntRange(min=1), metavar="T", help="T steps of random numbers.")
+sources = all_of(
     click.argument("spec", required=False, metavar="[SPEC]"),
     click.option("--text", metavar="TEXT", help='Predict each next letter of TEXT; "hello" has T = 4 steps.'),
     click.option(
@@ -60,7 +61,8 @@ model_options = all_of(
         metavar="FILE.npz",
         help="Arrays xs and targets; lengths, weights and initial states (initial; h0, l2.c0) if you like.",
     ),
-    click.option("--steps", type=click.IntRange(min=1), metavar="T", help="T steps of random numbers."),
+)
+network_options = all_of(
     click.option("--cell", type=Name(table("cells", "CELLS")), help="elman, gru or lstm.  [default: elman]"),
     click.option("--hidden", type=int, metavar="D", help="State units d.  [default: 3; 8 with text or data]"),
     click.option("--layers", type=int, metavar="N", help="Layers on top of each other.  [default: 1]"),
@@ -94,6 +96,7 @@ model_options = all_of(
         "--max-mib", type=click.IntRange(min=1), default=512, show_default=True, help="What a file may declare to hold."
     ),
 )
+model_options = all_of(sources, steps_option, network_options)
 """Which network, which sequence and which loss; without any of them, the article's. SPEC is a file."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object, numbers in full precision.")

@@ -7,42 +7,73 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unrollviz.cli.model import build
-from unrollviz.cli.options import Name, detail_option, loss_option, model_options, param_option, table
+from unrollviz.cli.options import Name, detail_option, loss_option, network_options, param_option, sources, table
 from unrollviz.cli.terminal import say
 from unrollviz.errors import UnrollvizError
-from unrollviz.files import check_writable
 from unrollviz.names import clean
 
 if TYPE_CHECKING:
-    from unrollviz.api import Run
-    from unrollviz.paths import PathSet
+    from unrollviz.draw.view import View
 
 
-@click.command(short_help="Draw the unrolled graph, one path highlighted.")
+class Steps(click.ParamType[int | str]):
+    """A number of steps, T, or a range of steps to draw, A..B."""
+
+    name = "T|A..B"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        text = str(value).strip()
+        if ".." in text:
+            return text
+        if not text.isdecimal() or int(text) < 1:
+            self.fail(f"{clean(text)!r} is neither a number of steps nor a range such as 1..8.", param, ctx)
+        return int(text)
+
+
+@click.command(short_help="Draw the unrolled graph, a path or a group of paths highlighted.")
 @click.option("-o", "--output", default="unrolled.svg", show_default=True, help="File to write.")
 @click.option(
     "--format",
     type=Name(table("draw.formats", "FORMATS")),
-    help="svg, pdf, png or dot.  [default: what the file's ending says]",
+    help="svg, pdf, png, dot or svg-frames.  [default: what the file's ending says]",
 )
 @loss_option
 @param_option
 @detail_option
 @click.option(
-    "--highlight", metavar="PATH", help='A path: its number in "unrollviz paths", or its nodes: L4,yhat4,s4,s3,W.'
+    "--highlight",
+    metavar="WHICH",
+    help='A path: its number in "unrollviz paths", or its nodes: L4,yhat4,s4,s3,W. Or a group: lag:3, loss:L4, '
+    "entry:2, top:5, route:weights=0,highway.",
 )
 @click.option(
-    "--color-by", type=Name(lambda: ("share",)), help="share: every edge by the share of all paths through it."
+    "--color-by",
+    type=Name(table("draw.colouring", "COLOURINGS")),
+    help="Edges by share (of all paths through), norm (of the factor) or lag; nodes by value or gradient.",
 )
+@click.option(
+    "--steps",
+    type=Steps(),
+    multiple=True,
+    metavar="A..B",
+    help="Draw these steps, and fold the others. A number T means T steps of random numbers; both may be given.",
+)
+@click.option("--every", type=click.IntRange(min=1), metavar="N", help="Draw every N-th step, and fold the others.")
+@click.option("--no-fold", is_flag=True, help="Draw every step, however many there are.")
+@click.option("--theme", type=Name(table("draw.style", "THEMES")), default="light", show_default=True, help="Or dark.")
+@click.option("--title", help="A line above the picture.")
+@click.option("--caption", help="A line below the title.")
+@click.option("--parameters", is_flag=True, help="Say how many parameters there are.")
+@click.option("--values", is_flag=True, help="Show in every node the values of its units.")
+@click.option("--animate", is_flag=True, help="An SVG that plays the forward pass, then the backward pass.")
 @click.option(
     "--engine",
-    default="pygraphviz",
-    show_default=True,
-    type=Name(lambda: ("pygraphviz", "dot")),
-    help="pygraphviz carries its own Graphviz; dot runs the program installed here.",
+    type=Name(table("draw.engine", "ENGINES")),
+    help="Who draws: pygraphviz (carries its own Graphviz) or dot (the program installed here).  "
+    "[default: pygraphviz for pdf and png, none for svg]",
 )
-@click.option("--title", help="A line above the picture.")
-@model_options
+@sources
+@network_options
 def render(
     output: str,
     format: str | None,
@@ -51,45 +82,70 @@ def render(
     detail: str,
     highlight: str | None,
     color_by: str | None,
-    engine: str,
+    steps: tuple[int | str, ...],
+    every: int | None,
+    no_fold: bool,
+    theme: str,
     title: str | None,
+    caption: str | None,
+    parameters: bool,
+    values: bool,
+    animate: bool,
+    engine: str | None,
     **model: Any,
 ) -> None:
-    """Draw the unrolled graph: columns are time steps, rows kinds of node; highlight one path.
+    """Draw the unrolled graph: columns are time steps, rows kinds of node; highlight paths.
+
+    Past 20 steps the middle is folded into a box, which every figure still counts.
 
     \b
       unrollviz render -o unrolled.svg
       unrollviz render --loss L4 --param W --highlight 3 -o path.svg
-      unrollviz render --highlight L4,yhat4,s4,s3,W --detail state -o path.pdf
+      unrollviz render --highlight lag:2 --theme dark -o lag.pdf
+      unrollviz render --cell lstm --steps 1000 --highlight loss:L1000 -o long.svg
       unrollviz render --color-by share --text hello -o shares.png
+      unrollviz render --animate -o slides.svg
     """
-    from unrollviz.draw.formats import format_of, write
+    from unrollviz.draw.formats import check, write
     from unrollviz.draw.view import view
-    from unrollviz.report.paths import written
 
-    format_of(output, format)
-    check_writable(output)
-    run = build(**model)
+    check(output, format, animate)
+    lengths = [step for step in steps if isinstance(step, int)]
+    drawn = [step for step in steps if isinstance(step, str)]
+    if max(len(lengths), len(drawn)) > 1:
+        raise UnrollvizError("--steps is given more than once; give one number T, one range A..B, or one of each")
+    run = build(steps=lengths[0] if lengths else None, **model)
     if (loss or param) and not (highlight or color_by):
         raise UnrollvizError("--loss and --param choose among paths; give --highlight or --color-by share too")
-    target = param or run.recurrent_weight
-    path = _chosen_path(run.paths(loss, target, detail=detail), highlight, run, detail) if highlight else None
-    shown = view(run, path, target=target, losses=loss, detail=detail, color_by=color_by, title=title, engine=engine)
+    shown = view(
+        run,
+        highlight,
+        target=param,
+        losses=loss,
+        detail=detail,
+        color_by=color_by,
+        steps=drawn[0] if drawn else None,
+        every=every,
+        fold=not no_fold,
+        theme=theme,
+        title=title,
+        caption=caption,
+        parameters=parameters,
+        values=values,
+        animate=animate,
+        engine=engine,
+    )
     write(shown, output, format)
-    drawn = [f"path {path.rank + 1} of ∂{loss or 'L'}/∂{target}: {written(path)}"] if path else []
-    say([*drawn, f"written: {clean(output)}"])
+    say([*_about(shown, loss), f"written: {clean(output)}"])
 
 
-def _chosen_path(paths: PathSet, highlight: str, run: Run, detail: str) -> Any:
-    """The path that `highlight` names: by number, from 1, or by its nodes."""
-    if not highlight.isdecimal():
-        nodes = [name.strip() for name in highlight.split(",")]
-        if nodes[0] not in run.loss_names():
-            raise UnrollvizError(
-                f"--highlight '{highlight}' is no path; give its number in unrollviz paths, or all its nodes from the "
-                f"loss back: {','.join(paths.nodes(0)) if paths.count else 'L4,yhat4,s4,s3,W'}"
-            )
-        return run.paths(nodes[0], nodes[-1], detail=detail).find(nodes)
-    if not 1 <= int(highlight) <= paths.count:
-        raise UnrollvizError(f"there is no path {highlight}; give a number from 1 to {paths.count:,}")
-    return paths[int(highlight) - 1]
+def _about(view: View, loss: str | None) -> list[str]:
+    """What is highlighted, in a line."""
+    from unrollviz.draw.legend import group_figures
+    from unrollviz.report.paths import written
+
+    if view.path is not None:
+        return [f"path {view.path.rank + 1} of ∂{loss or 'L'}/∂{view.paths.target}: {written(view.path)}"]
+    if view.highlight is not None:
+        return [f"{view.highlight.words}: {group_figures(view.scene)}"]
+    return []

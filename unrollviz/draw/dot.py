@@ -1,37 +1,33 @@
-"""The unrolled graph as a picture: what is drawn where, in DOT with every position given.
+"""The unrolled graph as a picture: what is drawn where, every position given.
 
-A parameter is one node at the left, tied by a dotted rail to a small copy at each step that uses it. A
-highlighted path is drawn as with a marker pen, its nodes numbered from the loss back, and all the rest muted.
+A parameter is one node at the left, tied by a dotted rail to a small copy at each step that uses it. A highlighted
+path is drawn as with a marker pen, its nodes numbered from the loss back; of a highlighted group every edge is as
+thick as the share that passes it; all the rest is muted. Steps that are folded are one box, through which edges go.
+
+Classes in SVG and DOT are `KIND TONE`. KIND is a role of `graph.ROLES` for a node, `copy` for the copy of a parameter,
+`fold` for what is seen of a folded span, `edge`, `tie` (a rail), `band`, `marker`, `number`, `span`, `value`, or a
+text: `heading`, `symbol`, `caption`, `legend`. TONE is plain, path (highlighted) or muted. Ids are n1, n2, … in the
+order of drawing; `Drawing.ids` and `Drawing.lines` say which node and edge they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import graphviz
 import numpy as np
 
+from unrollviz.draw.colouring import Paint, gathered
 from unrollviz.draw.geometry import COPY_FONT, Box, Paper, arrange, shown, shown_on_copy
+from unrollviz.draw.highlight import edges_of
+from unrollviz.draw.inside import about, lines_inside, scales, squares
 from unrollviz.draw.layout import EdgeName, Place
-from unrollviz.draw.legend import draw_legend, draw_words, quoted, signed
+from unrollviz.draw.legend import draw_legend, draw_words, signed
+from unrollviz.draw.scene import Scene
 from unrollviz.draw.sheet import BOLD, Sheet
-from unrollviz.draw.style import (
-    BAND,
-    FAINT,
-    INK,
-    LOOKS,
-    MARKER,
-    MEANINGS,
-    MUTED,
-    PAPER,
-    QUIET,
-    faded,
-    share_colour,
-    share_style,
-    share_width,
-)
+from unrollviz.draw.span import Folded
+from unrollviz.draw.style import Theme, share_style, share_width
 from unrollviz.draw.text import number
 from unrollviz.graph import Graph
 from unrollviz.names import derivative
@@ -40,18 +36,18 @@ from unrollviz.paths import Path
 
 @dataclass(frozen=True)
 class Marked:
-    """What of a picture belongs to the highlighted path.
+    """What of a picture belongs to the highlighted path or group.
 
     Attributes:
-        nodes: its nodes, numbered from 1 at the loss.
-        edges: its edges, from the loss back.
-        copy: the place of the parameter's copy that it ends in, None where it ends in another node.
-        steps: the steps that it visits.
+        nodes: a path's nodes that are shown, numbered from 1 at the loss; a group's, all 0.
+        edges: as they are drawn; of a path from the loss back.
+        copies: the places of the parameter's copies that they end in.
+        steps: the steps that are visited.
     """
 
     nodes: Mapping[str, int] = field(default_factory=dict)
     edges: tuple[EdgeName, ...] = ()
-    copy: Place | None = None
+    copies: frozenset[Place] = frozenset()
     steps: frozenset[int] = frozenset()
 
 
@@ -70,139 +66,215 @@ def picture(
 
     Returns a `graphviz.Digraph` with pinned positions; notebooks show it, `unrollviz.draw.engine` writes it.
     """
-    return _Drawing(graph, highlight, shares, title).drawn()
+    paint = Paint("share", edges=shares, signed=True) if shares else None
+    return Drawing(Scene(graph, Folded(graph, {}, {}, {}), highlight, paint=paint, title=title)).sheet.picture
 
 
-def mark(graph: Graph, paper: Paper, path: Path | None) -> Marked:
-    """What `path` visits in this picture. Raises KeyError where it is not a path of `graph`."""
-    if path is None:
+def mark(scene: Scene, paper: Paper) -> Marked:
+    """What the highlight visits in this picture. Raises KeyError where its path is not one of the graph."""
+    graph, whole, drawn = scene.graph, scene.whole, scene.folded.drawn
+    if not scene.highlights:
         return Marked()
-    edges = []
-    for factor in path.factors:
-        parallel = graph[factor.tail][factor.head]
-        key = next((key for key, data in parallel.items() if data["jacobian"] is factor.jacobian), min(parallel))
-        edges.append((factor.tail, factor.head, key))
-    times = (graph.nodes[name]["time"] for name in path.nodes)
+    real = edges_of(whole, scene.path) if scene.path else list(scene.group.edges if scene.group else ())
+    seen = dict.fromkeys(drawn.get(edge, edge) for edge in real)
+    edges = tuple(edge for edge in seen if graph.has_edge(*edge))
+    if scene.path:
+        order = {name: place for place, name in enumerate(scene.path.nodes, start=1)}
+    else:
+        order = {name: 0 for tail, head, _ in edges for name in (head, tail)}
+    times = {whole.nodes[name]["time"] for edge in real for name in edge[:2]}
     return Marked(
-        nodes={name: position for position, name in enumerate(path.nodes, start=1)},
-        edges=tuple(edges),
-        copy=paper.places.copies.get(edges[-1]),
+        nodes={name: place for name, place in order.items() if name in paper.boxes},
+        edges=edges,
+        copies=frozenset(paper.places.copies[edge] for edge in edges if edge in paper.places.copies),
         steps=frozenset(time for time in times if time is not None),
     )
 
 
-class _Drawing:
-    """Draws one picture, from the back to the front."""
+class Drawing:
+    """One picture, drawn from the back to the front.
 
-    def __init__(
-        self, graph: Graph, path: Path | None, shares: Mapping[EdgeName, float] | None, title: str | None
-    ) -> None:
-        self.graph, self.path, self.title = graph, path, title
-        self.shares = shares or None  # none at all: the gradient is 0, and every share undefined
-        self.paper = arrange(graph)
-        self.marked = mark(graph, self.paper, path)
-        self.largest = max((abs(share) for share in (self.shares or {}).values()), default=0.0)
-        self.sheet = Sheet()
+    Attributes:
+        sheet: what is drawn.
+        ids: node, or place of a copy -> id of its shape.
+        lines: edge as it is drawn -> index of its line in `sheet.lines`.
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene, self.graph, self.path = scene, scene.graph, scene.path
+        self.theme: Theme = scene.theme
+        self.paper = arrange(self.graph, scene.values)
+        self.marked = mark(scene, self.paper)
+        self.paint = scene.paint
+        if self.paint is None and scene.group is not None:
+            defined = {edge: share for edge, share in scene.group.edges.items() if share == share}
+            self.paint = Paint("share", edges=defined, signed=True) if any(defined.values()) else None
+        self.amounts = self._amounts()
+        self.largest = max((abs(amount) for amount in self.amounts.values()), default=0.0)
+        self.sheet = Sheet(self.theme)
         self.ids: dict[str | Place, str] = {}
+        self.lines: dict[EdgeName, int] = {}
+        self._draw()
 
-    def drawn(self) -> graphviz.Digraph:
-        """Graphviz draws shapes in the order in which they are added, and lines in that of their tails, then of
-        their heads: so what matters most is added last, to lie on top."""
+    def _draw(self) -> None:
+        """Shapes are drawn in the order in which they are added, and lines in that of their tails, then of their
+        heads: so what matters most is added last, to lie on top."""
         parameters = [name for name, place in self.paper.places.nodes.items() if place.column == 0]
         others = [name for name, place in self.paper.places.nodes.items() if place.column > 0]
         weights = self._weights()
         self._bands()
+        self._spans()
         for name in parameters:
             self._node(name)
         self._marker()
-        draw_words(self.sheet, self.graph, self.paper, self.path, self.marked.steps, self.title)
+        draw_words(self.sheet, self.scene, self.paper, self.marked.steps)
         for name in sorted(others, key=lambda name: weights[name]):
             self._node(name)
         for place in sorted(self.paper.copies, key=lambda place: weights[place]):
             self._copy(place)
+        if self.scene.values:
+            self._values()
         self._numbers()
         self._ties()
         for edge in self.paper.edges:
             self._edge(edge)
-        draw_legend(self.sheet, self.graph, self.paper, self.path, self.shares or {})
-        return self.sheet.picture
+        draw_legend(self.sheet, self.scene, self.paper, self.paint, self.largest)
+
+    def _amounts(self) -> dict[EdgeName, float]:
+        """What the paint says of every edge as it is drawn."""
+        if self.paint is None:
+            return {}
+        merged = self.scene.folded.merged
+        found = {
+            edge: gathered(self.paint.edges, merged.get(edge, (edge,)), self.paint.signed)
+            for edge in self.graph.edges(keys=True)
+        }
+        return {edge: amount for edge, amount in found.items() if amount is not None}
 
     def _origin(self, edge: EdgeName) -> str | Place:
         """Where the edge's line begins: at a copy of its parameter, or at its tail."""
         return self.paper.places.copies.get(edge, edge[0])
 
     def _weights(self) -> dict[str | Place, tuple[bool, float]]:
-        """How much each node and copy matters: whether the path visits it, then the largest |share| that leaves it."""
+        """How much each node and copy matters: whether it is highlighted, then the largest amount that leaves it."""
         weights: dict[str | Place, tuple[bool, float]] = {name: (name in self.marked.nodes, 0.0) for name in self.graph}
         for edge in self.paper.edges:
-            origin, share = self._origin(edge), abs((self.shares or {}).get(edge, 0.0))
-            on_path = origin in self.marked.nodes or origin == self.marked.copy
-            weights[origin] = max(weights.get(origin, (on_path, 0.0)), (on_path, share))
+            origin, amount = self._origin(edge), abs(self.amounts.get(edge, 0.0))
+            on_path = origin in self.marked.nodes or origin in self.marked.copies
+            weights[origin] = max(weights.get(origin, (on_path, 0.0)), (on_path, amount))
         return weights
 
     def _tone(self, on_path: bool) -> str:
         """plain, path or muted"""
-        if self.path is None:
+        if not self.scene.highlights:
             return "plain"
         return "path" if on_path else "muted"
 
-    def _bands(self) -> None:
-        """A light band behind every step that the path visits."""
+    def _column(self, x: float, room: float) -> Box:
+        """A box behind a whole column, its heading included."""
         paper = self.paper
         top, bottom = paper.top + 24, paper.bottom
-        for x, time in zip(paper.columns[1:], paper.places.times[1:], strict=True):
-            if time in self.marked.steps:
-                middle = x + (paper.right - paper.left) / 2
-                box = Box(middle, (top + bottom) / 2, paper.left + paper.right + paper.gap - 2, top - bottom, "box")
-                self.sheet.shape(box, "band", fillcolor=BAND, color=BAND, penwidth="0")
+        middle = x + (paper.right - paper.left) / 2
+        return Box(middle, (top + bottom) / 2, paper.left + paper.right + paper.gap - room, top - bottom, "box")
+
+    def _bands(self) -> None:
+        """A light band behind every step that the path visits."""
+        for x, time in zip(self.paper.columns[1:], self.paper.places.times[1:], strict=True):
+            if self.path and time in self.marked.steps and time not in self.scene.folded.spans:
+                band = self.theme.band
+                self.sheet.shape(self._column(x, 2), "band", fillcolor=band, color=band, penwidth="0")
+
+    def _spans(self) -> None:
+        """A box for every folded span, and what it holds in words."""
+        theme = self.theme
+        for x, time in zip(self.paper.columns[1:], self.paper.places.times[1:], strict=True):
+            span = None if time is None else self.scene.folded.spans.get(time)
+            if span is None or time is None:
+                continue
+            visited = self.path is not None and not self.marked.steps.isdisjoint(span.times)
+            fill = theme.band if visited else theme.steps
+            box = self._column(x, 10)
+            tip = [f"steps {span.first} to {span.last} are folded; every figure counts them"]
+            look = {"fillcolor": fill, "color": theme.frame, "penwidth": "0.9", "style": "filled,rounded,dashed"}
+            self.sheet.shape(box, "span", "", tip, **look)
+            words = self.scene.spans.get(time, ())
+            if words:
+                high = 13.0 * len(words)
+                place = Box(box.x, self.paper.rows[0] + 14 - high / 2, box.width - 8, high, "box")
+                look = {"fontsize": "10", "fontcolor": theme.ink if visited else theme.quiet}
+                self.sheet.text(place, "span", words, "n", **look)
 
     def _marker(self) -> None:
         """The path in marker pen: a broad line under its edges, a rim around its nodes."""
-        under = {name: self._rim(self._end(name), 10) for name in self.marked.nodes}
+        if self.path is None:
+            return
+        ends = dict.fromkeys(name for tail, head, _ in self.marked.edges for name in (head, tail))
+        under = {name: self._rim(self._end(name), 10) for name in [*self.marked.nodes, *ends]}
         for tail, head, key in self.marked.edges:
             corners = self.paper.edges[tail, head, key]
-            self.sheet.line(under[tail], under[head], corners, "marker", color=MARKER, penwidth="11")
+            self.sheet.line(under[tail], under[head], corners, "marker", color=self.theme.marker, penwidth="11")
 
     def _end(self, name: str) -> Box:
         """The box at which the path visits a node: for the parameter in which it ends, that of the copy."""
-        if self.marked.copy is not None and self.graph.nodes[name]["role"] == "parameter":
-            return self.paper.copies[self.marked.copy][1]
+        if self.marked.copies and self.graph.nodes[name]["role"] == "parameter":
+            return self.paper.copies[next(iter(self.marked.copies))][1]
         return self.paper.boxes[name]
 
     def _rim(self, box: Box, by: float) -> str:
         rim = Box(box.x, box.y, box.width + by, box.height + by, box.shape)
-        return self.sheet.shape(rim, "marker", fillcolor=MARKER, color=MARKER, penwidth="0")
+        pen = self.theme.marker
+        return self.sheet.shape(rim, "marker", fillcolor=pen, color=pen, penwidth="0")
 
     def _node(self, name: str) -> None:
         node = self.graph.nodes[name]
         tone = self._tone(name in self.marked.nodes)
-        self.ids[name] = self.sheet.shape(
-            self.paper.boxes[name],
-            f"{node['role']} {tone}",
-            shown(node["label"]),
-            _about(node),
-            **_outline(node["role"], tone),
-        )
+        if node["role"] == "fold":
+            look = {"fontcolor": self.theme.quiet, "fillcolor": "none", "color": "none", "penwidth": "0"}
+            self.ids[name] = self.sheet.shape(self.paper.boxes[name], f"fold {tone}", node["label"], **look)
+            return
+        look = outline(self.theme, node["role"], tone)
+        tip = about(node)
+        if self.paint is not None and name in self.paint.nodes:
+            amount = self.paint.nodes[name]
+            fill = self.paint.colour(amount, self.theme)
+            fill = self.theme.faded(fill, 0.5) if tone == "muted" else fill
+            look |= {"fillcolor": fill, "fontcolor": self.theme.legible(fill)}
+            tip.append(f"{self.paint.what} {number(amount)}")
+        label = lines_inside(node) if self.scene.values else (shown(node["label"]),)
+        self.ids[name] = self.sheet.shape(self.paper.boxes[name], f"{node['role']} {tone}", label, tip, **look)
 
     def _copy(self, place: Place) -> None:
         name, box = self.paper.copies[place]
         label, step = self.graph.nodes[name]["label"], self.paper.places.times[place.column]
-        tone = self._tone(place == self.marked.copy)
+        tone = self._tone(place in self.marked.copies)
         self.ids[place] = self.sheet.shape(
             box,
             f"copy {tone}",
             shown_on_copy(label),
             [f"{label} at step {step}: the same parameter at every step"],
             fontsize=f"{COPY_FONT:g}",
-            **_outline("parameter", tone),
+            **outline(self.theme, "parameter", tone),
         )
+
+    def _values(self) -> None:
+        """A row of squares in every node: the values of its first units, by hue and depth."""
+        largest = scales(self.graph)
+        for name, box in self.paper.boxes.items():
+            node = self.graph.nodes[name]
+            muted = self._tone(name in self.marked.nodes) == "muted"
+            for square, part in squares(node, box, largest.get(node["role"], 1.0)):
+                colour = self.theme.diverging(part)
+                frame = self.theme.faint if not muted else self.theme.muted
+                colour = self.theme.faded(colour, 0.5) if muted else colour
+                self.sheet.shape(square, "value", "", fillcolor=colour, color=frame, penwidth="0.3")
 
     def _numbers(self) -> None:
         """The path's nodes, counted from the loss back, each beside its node."""
-        for name, position in self.marked.nodes.items():
+        for name, position in self.marked.nodes.items() if self.path else ():
             box = self._end(name)
             if box is self.paper.boxes[name]:
-                x, y = box.x - 13.5, box.y + box.half_height(13.5) + 3
+                aside = min(13.5, box.width / 2)
+                x, y = box.x - aside, box.y + box.half_height(aside) + 3
             else:  # the line from a copy passes above it
                 x, y = box.x - box.width / 2 - 1, box.y - box.height / 2 - 1
             width = 13.0 + 4.0 * max(0, len(str(position)) - 2)
@@ -210,77 +282,97 @@ class _Drawing:
                 Box(x, y, width, 13, "ellipse"),
                 "number",
                 str(position),
-                fillcolor=INK,
-                color=PAPER,
-                fontcolor=PAPER,
+                fillcolor=self.theme.ink,
+                color=self.theme.paper,
+                fontcolor=self.theme.paper,
                 fontsize="8",
                 fontname=BOLD,
             )
 
     def _ties(self) -> None:
-        """Every parameter's rail, dotted from the node through its copies; muted behind the one where the path ends."""
-        reached = dict.fromkeys(self.paper.boxes, -np.inf if self.path else np.inf)
-        if self.path and self.marked.copy:
-            reached[self.path.nodes[-1]] = self.marked.copy.column
-        left = {name: box.x + box.width / 2 for name, box in self.paper.boxes.items()}
+        """Every parameter's rail, dotted from the node through its copies, but not through folded steps; muted behind
+        the last copy that is highlighted."""
+        reached = dict.fromkeys(self.paper.boxes, -np.inf if self.scene.highlights else np.inf)
+        for place in self.marked.copies:
+            name = self.paper.copies[place][0]
+            reached[name] = max(reached[name], place.column)
+        boxes = [
+            self._column(x, 10)
+            for x, time in zip(self.paper.columns[1:], self.paper.places.times[1:], strict=True)
+            if time in self.scene.folded.spans
+        ]
+        left = {name: (self.ids[name], box.x + box.width / 2) for name, box in self.paper.boxes.items()}
         for place in sorted(self.paper.copies, key=lambda place: place.column):
             name, box = self.paper.copies[place]
-            colour = LOOKS["parameter"].line if place.column <= reached[name] else MUTED
-            corners = ((left[name], box.y), (box.x - box.width / 2, box.y))
-            self.sheet.line(self.ids[name], self.ids[place], corners, "tie", style="dotted", color=colour)
-            left[name] = box.x + box.width / 2
+            colour = self.theme.looks["parameter"].line if place.column <= reached[name] else self.theme.muted
+            start, x = left[name]
+            end = box.x - box.width / 2
+            for span in boxes:
+                if x < span.x < end:
+                    side = span.width / 2
+                    self._tie(start, place, (x, box.y), (span.x - side, box.y), colour)
+                    x = span.x + side
+            self._tie(start, place, (x, box.y), (end, box.y), colour)
+            left[name] = (self.ids[place], box.x + box.width / 2)
+
+    def _tie(self, start: str, end: Place, *corners: tuple[float, float] | str) -> None:
+        *points, colour = corners
+        self.sheet.line(start, self.ids[end], points, "tie", style="dotted", color=str(colour))  # type: ignore[arg-type]
 
     def _edge(self, edge: EdgeName) -> None:
         tail, head, _ = edge
         origin = self._origin(edge)
-        jacobian = self.graph.edges[edge]["jacobian"]
-        about = [derivative(head, tail, direct=not jacobian.per_instance), f"norm {number(jacobian.norm())}"]
-        tone = self._tone(edge in self.marked.edges)
-        if self.shares is None:
-            colour, width, style = _line(tone, from_copy=origin != tail)
+        merged = self.scene.folded.merged.get(edge)
+        if merged is None:
+            jacobian = self.graph.edges[edge]["jacobian"]
+            said = [derivative(head, tail, direct=not jacobian.per_instance), f"norm {number(jacobian.norm())}"]
         else:
-            share = self.shares.get(edge, 0.0)
-            about.append(f"share {signed(share)}")
-            colour = faded(share_colour(share), 0.65 if tone == "muted" and share != 0 else 0.0)
-            width, style = share_width(share, self.largest), share_style(share)
+            said = [derivative(merged[0][1], merged[0][0]), *([f"and {len(merged) - 1} more"] if merged[1:] else [])]
+        tone = self._tone(edge in self.marked.edges)
+        colour, width, style = _line(self.theme, tone, from_copy=origin != tail)
+        amount = self.amounts.get(edge)
+        if self.paint is not None and self.paint.signed:
+            share = amount or 0.0
+            said.append(f"share {signed(share)}")
+            if self.scene.group is None or tone == "path" or self.scene.paint is not None:
+                colour = self.theme.faded(self.theme.share_colour(share), 0.65 if tone == "muted" and share else 0.0)
+                width, style = share_width(share, self.largest), share_style(share)
+        elif self.paint is not None and amount is not None:
+            said.append(f"{self.paint.what} {number(amount)}")
+            colour = self.paint.colour(amount, self.theme)
+            colour, width = (self.theme.faded(colour, 0.6), 1.0) if tone == "muted" else (colour, 2.4)
+        elif self.paint is not None and self.paint.edges and tone == "plain":
+            colour, width = self.theme.muted, 0.6
+        self.lines[edge] = len(self.sheet.lines)
         self.sheet.line(
             self.ids[origin],
             self.ids[head],
             self.paper.edges[edge],
             f"edge {tone}",
             arrow=0.5 + 0.07 * width,
-            tooltip=about,
+            tooltip=said,
             color=colour,
             penwidth=f"{width:.2f}",
             style=style,
         )
 
 
-def _line(tone: str, from_copy: bool) -> tuple[str, float, str]:
-    """Colour, width and style of an edge where shares are not shown."""
+def _line(theme: Theme, tone: str, from_copy: bool) -> tuple[str, float, str]:
+    """Colour, width and style of an edge where colours say nothing else."""
     if tone == "path":
-        return INK, 2.2, "solid"
+        return theme.ink, 2.2, "solid"
     if tone == "muted":
-        return MUTED, 0.8, "solid"
-    return (LOOKS["parameter"].line, 0.8, "solid") if from_copy else (QUIET, 1.2, "solid")
+        return theme.muted, 0.8, "solid"
+    return (theme.looks["parameter"].line, 0.8, "solid") if from_copy else (theme.quiet, 1.2, "solid")
 
 
-def _outline(role: str, tone: str) -> dict[str, str]:
+def outline(theme: Theme, role: str, tone: str) -> dict[str, str]:
     """Attributes of a node's outline, filling and label."""
-    look = LOOKS[role]
+    look = theme.looks[role]
     style = "filled,dashed" if role == "initial" else "filled"
     if tone == "muted":
-        return {"fillcolor": faded(look.fill), "color": MUTED, "fontcolor": FAINT, "penwidth": "0.8", "style": style}
+        fill = theme.faded(look.fill)
+        return {"fillcolor": fill, "color": theme.muted, "fontcolor": theme.faint, "penwidth": "0.8", "style": style}
     if tone == "path":
-        return {"fillcolor": look.fill, "color": INK, "penwidth": "2", "style": style, "fontname": BOLD}
+        return {"fillcolor": look.fill, "color": theme.ink, "penwidth": "2", "style": style, "fontname": BOLD}
     return {"fillcolor": look.fill, "color": look.line, "penwidth": "1.2", "style": style}
-
-
-def _about(node: Mapping[str, Any]) -> list[str]:
-    """A node's tooltip: what it is, its shape, its values, rounded and cut."""
-    when = "" if node["time"] is None else f", step {node['time']}"
-    value = np.asarray(node["value"])
-    shown = np.array2string(value, precision=4, threshold=24, edgeitems=3, max_line_width=76).splitlines()
-    symbol = [f"symbol {quoted(node['symbol'])}"] if "symbol" in node else []
-    shape = f"shape {' × '.join(map(str, value.shape))}" if value.shape else "a number"
-    return [f"{node['label']}: {MEANINGS[node['role']]}{when}", *symbol, shape, *shown[:8]]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unrollviz.errors import UnknownName, UnrollvizError
-from unrollviz.files import check_writable, write_atomically
+from unrollviz.files import check_writable, check_writable_folder, write_atomically, write_folder_atomically
 from unrollviz.names import clean
 
 if TYPE_CHECKING:
@@ -23,17 +23,19 @@ class Format:
         suffixes: endings of file names that mean it, with their dots; none where only `--format` can ask for it.
         meaning: what it is, in a few words for --help.
         maker: `module:function`, imported when the format is asked for. The function takes a `View` and returns the
-            bytes of the file.
+            bytes of the file; of a folder its files by name.
+        folder: whether it is a folder.
     """
 
     suffixes: tuple[str, ...]
     meaning: str
     maker: str
+    folder: bool = False
 
-    def make(self, view: View) -> bytes:
-        """The bytes of the file that shows `view`."""
+    def make(self, view: View) -> bytes | dict[str, bytes]:
+        """The bytes of the file that shows `view`; of a folder its files by name."""
         module, _, function = self.maker.partition(":")
-        data: bytes = getattr(import_module(module), function)(view)
+        data: bytes | dict[str, bytes] = getattr(import_module(module), function)(view)
         return data
 
 
@@ -42,6 +44,9 @@ FORMATS: dict[str, Format] = {
     "pdf": Format((".pdf",), "the same for LaTeX and printers", "unrollviz.draw.made:pdf"),
     "png": Format((".png",), "the same in pixels", "unrollviz.draw.made:png"),
     "dot": Format((".dot", ".gv"), "Graphviz's own text, every position given", "unrollviz.draw.made:dot"),
+    "svg-frames": Format(
+        (), "a folder of SVGs, a frame each, for slides", "unrollviz.draw.animate:frames", folder=True
+    ),
 }
 """Name -> format. To add one: a row here, and the function that it names."""
 
@@ -62,10 +67,26 @@ def format_of(path: str | Path, name: str | None = None) -> Format:
     raise UnrollvizError(f"{clean(str(path))}: the ending names the format; choose one of {endings}, or give --format")
 
 
+def check(path: str | Path, name: str | None = None, animate: bool = False) -> Format:
+    """The format of the file that is to be written, and that it can be.
+
+    Raises UnknownName, UnrollvizError, BadFile."""
+    format = format_of(path, name)
+    if animate and format is not FORMATS["svg"]:
+        raise UnrollvizError(
+            "only an SVG can be animated; write to a file that ends in .svg, or take --format svg-frames"
+        )
+    check_writable_folder(path) if format.folder else check_writable(path)
+    return format
+
+
 def write(view: View, path: str | Path, name: str | None = None) -> None:
     """Write `view` to a file whose ending, or `name`, says the format; an existing file stays until then.
 
     Raises UnknownName, UnrollvizError, BadFile before the work starts; DrawingFailed, see `engine.render`."""
-    format = format_of(path, name)
-    check_writable(path)
-    write_atomically(path, format.make(view))
+    format = check(path, name)
+    made = format.make(view)
+    if isinstance(made, bytes):
+        write_atomically(path, made)
+    else:
+        write_folder_atomically(path, made)

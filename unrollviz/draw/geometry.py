@@ -12,7 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from unrollviz.draw.layout import EdgeName, Layout, Place, kind_of, layout
+import numpy as np
+
+from unrollviz.draw.layout import EdgeName, Layout, Place, kind_in, layout
 from unrollviz.draw.style import LOOKS, text_width
 from unrollviz.graph import Graph
 from unrollviz.names import clean
@@ -20,6 +22,9 @@ from unrollviz.names import clean
 Point = tuple[float, float]
 
 NODE_FONT, COPY_FONT = 14.0, 9.0
+SQUARES = 16
+"""How many values a node has room for, where nodes show them."""
+
 _BUS = 12.0  # distance of the line that gathers a column's copies from the middle of the column
 _LANE = 9.0
 
@@ -79,9 +84,10 @@ class Paper:
     bottom: float
 
 
-def arrange(graph: Graph) -> Paper:
-    """Put `graph` on paper: column 0's right edge at x = 0, the first row's middle at y = 0."""
-    return _Arranger(graph).paper()
+def arrange(graph: Graph, values: bool = False) -> Paper:
+    """Put `graph` on paper: column 0's right edge at x = 0, the first row's middle at y = 0. With `values` nodes have
+    room for a row of squares."""
+    return _Arranger(graph, values).paper()
 
 
 def shown(label: str) -> str:
@@ -137,10 +143,10 @@ def _straight(start: Point, end: Point) -> list[Point]:
 class _Arranger:
     """Works out a Paper. Sizes first, then coordinates, then the edges."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, values: bool) -> None:
         self.graph = graph
         self.places = layout(graph)
-        self.sizes = {name: _size(graph.nodes[name]) for name in self.places.nodes}
+        self.sizes = {name: _size(graph.nodes[name], values) for name in self.places.nodes}
         self.occupied = {(place.column, place.row) for place in self.places.nodes.values()}
         timed = [name for name, place in self.places.nodes.items() if place.column > 0]
         self.half = max((self.sizes[name][0] / 2 for name in timed), default=20.0)
@@ -207,8 +213,8 @@ class _Arranger:
         spans: dict[str, tuple[int, int]] = {}
         for tail, start, end in self._edges_between_nodes():
             if start.column == end.column and self._blocked(start.column, start.row, end.row):
-                low, high = spans.get(kind_of(tail), (start.row, start.row))
-                spans[kind_of(tail)] = (min(low, end.row), max(high, end.row))
+                low, high = spans.get(kind_in(self.graph, tail), (start.row, start.row))
+                spans[kind_in(self.graph, tail)] = (min(low, end.row), max(high, end.row))
         lanes: dict[str, int] = {}
         for kind, (low, high) in sorted(spans.items(), key=lambda item: item[1][1] - item[1][0]):
             taken = {lanes[k] for k, (a, b) in spans.items() if k in lanes and a <= high and low <= b}
@@ -222,7 +228,7 @@ class _Arranger:
             far = abs(start.column - end.column) > 1
             if far or (start.column != end.column and start.row != end.row):
                 for arriving in (False, True)[: 1 + far]:
-                    channels.setdefault((kind_of(tail), end.column > start.column, arriving), len(channels))
+                    channels.setdefault((kind_in(self.graph, tail), end.column > start.column, arriving), len(channels))
         return channels
 
     def _edges_between_nodes(self) -> Iterator[tuple[str, Place, Place]]:
@@ -244,12 +250,12 @@ class _Arranger:
         beside = 8.0 * (keys.index(key) - (len(keys) - 1) / 2)  # parallel edges run side by side
         start, tail_box = self.places.nodes[tail], self.boxes[tail]
         if start.column != end.column:
-            return self._between_steps(start, end, tail_box, box, kind_of(tail), beside)
+            return self._between_steps(start, end, tail_box, box, kind_in(self.graph, tail), beside)
         up = 1.0 if tail_box.y < box.y else -1.0
         if not self._blocked(start.column, start.row, end.row):
             x = box.x + beside
             return (x, tail_box.y + up * tail_box.half_height(beside)), (x, box.y - up * box.half_height(beside))
-        lane = box.x + self.half + 4 + _LANE * (self.lanes[kind_of(tail)] - 0.5) + beside / 4
+        lane = box.x + self.half + 4 + _LANE * (self.lanes[kind_in(self.graph, tail)] - 0.5) + beside / 4
         leave, arrive = tail_box.y + up * tail_box.height / 4, box.y - up * box.height / 4 + beside / 2
         return (
             (tail_box.x + tail_box.half_width(leave - tail_box.y), leave),
@@ -295,20 +301,27 @@ class _Arranger:
         return x + self.right + part if forward != arriving else x - self.left - self.gap + part
 
 
-def _size(node: dict[str, object]) -> tuple[float, float]:
+def _size(node: dict[str, object], values: bool) -> tuple[float, float]:
     """Width and height of a node in points."""
     role = str(node["role"])
     text = text_width(shown(str(node["label"])), NODE_FONT, bold=True)
+    if role == "fold":
+        return 24.0, 16.0
+    if role == "parameter":
+        return max(34.0, text + 18), 22.0
+    if values:
+        squares = 0 if role == "loss" else min(SQUARES, np.asarray(node["value"]).size)
+        return max(46.0, text + 14, 4.5 * squares + 16), 44.0
     if role in ("state", "initial"):
         return max(38.0, text + 10), 38.0
     if role in ("hidden", "logits"):
         return max(40.0, text + 12), 26.0
-    if role == "parameter":
-        return max(34.0, text + 18), 22.0
     return max(38.0, text + (14 if role == "output" else 10)), 28.0
 
 
 def _shape(node: dict[str, object], size: tuple[float, float]) -> str:
     """The shape of the node's role; a circle that must be wider than high is an ellipse."""
+    if node["role"] == "fold":
+        return "box"
     shape = LOOKS[str(node["role"])].shape
     return "ellipse" if shape == "circle" and size[0] > size[1] else shape

@@ -61,6 +61,12 @@ def kind_of(name: str) -> str:
     return _STEP.sub("", name)
 
 
+def kind_in(graph: Graph, name: str) -> str:
+    """The kind of a node of `graph`, which what stands for a folded span (`draw.span`) has as an attribute."""
+    kind: str | None = graph.nodes[name].get("kind")
+    return kind_of(name) if kind is None else kind
+
+
 def layout(graph: Graph) -> Layout:
     """Place every node of `graph`, and a copy of its parameter for every edge that leaves a parameter."""
     kinds: list[str] = []
@@ -70,7 +76,7 @@ def layout(graph: Graph) -> Layout:
         if node["role"] == "parameter":
             continue
         times.add(node["time"])
-        kind = kind_of(name)
+        kind = kind_in(graph, name)
         if kind not in kinds:
             kinds.append(kind)
         for tail in graph.pred[name]:
@@ -93,7 +99,7 @@ def layout(graph: Graph) -> Layout:
             for _, head, key in graph.out_edges(name, keys=True):
                 copies[name, head, key] = Place(column_of[graph.nodes[head]["time"]], rail_of[name])
         else:
-            nodes[name] = Place(column_of[node["time"]], row_of[kind_of(name)])
+            nodes[name] = Place(column_of[node["time"]], row_of[kind_in(graph, name)])
     return Layout(tuple(rows), columns, nodes, copies)
 
 
@@ -102,5 +108,5 @@ def _initial_beside_state(kinds: list[str], graph: Graph) -> list[str]:
     order: dict[str, int] = {}
     for name, node in graph.nodes(data=True):
         if node["role"] not in ("parameter", "initial"):
-            order.setdefault(kind_of(name), len(order))
+            order.setdefault(kind_in(graph, name), len(order))
     return sorted(kinds, key=lambda kind: order.get(kind, -1))

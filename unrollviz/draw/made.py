@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from unrollviz.draw import svg as vector
 from unrollviz.draw.engine import render
 from unrollviz.draw.view import View
 
 
 def svg(view: View) -> bytes:
-    """The picture as SVG."""
-    return render(view.picture().source, "svg", view.engine)
+    """The picture as SVG, written directly where no engine is named."""
+    if view.engine is not None:
+        return render(view.picture().source, "svg", view.engine)
+    return vector.written(view.drawing.sheet)
 
 
 def pdf(view: View) -> bytes:
     """The picture as PDF."""
-    return render(view.picture().source, "pdf", view.engine)
+    return render(view.picture().source, "pdf", view.engine or "pygraphviz")
 
 
 def png(view: View) -> bytes:
     """The picture as PNG."""
-    return render(view.picture().source, "png", view.engine)
+    return render(view.picture().source, "png", view.engine or "pygraphviz")
 
 
 def dot(view: View) -> bytes:

@@ -6,14 +6,16 @@ file or an address); text is quoted, never HTML-like.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import graphviz
 
+from unrollviz.draw import svg
 from unrollviz.draw.engine import render
 from unrollviz.draw.geometry import Box, Point, rounded, shortened
-from unrollviz.draw.style import INK, PAPER
+from unrollviz.draw.style import LIGHT, Theme
 from unrollviz.names import clean
 
 ATTRIBUTES = frozenset(
@@ -45,15 +47,20 @@ ATTRIBUTES = frozenset(
 )
 """Every attribute that a picture may have. Not among them, and never to be: image, shapefile, URL, href, stylesheet."""
 
+ARROW = 10.0
+"""Length in points of an arrowhead of size 1."""
+
 FONT, BOLD = "Helvetica", "Helvetica-Bold"
 """Names that Graphviz translates into a family, a weight and a fallback."""
 
 
 class Picture(graphviz.Digraph):  # type: ignore[misc, unused-ignore]
-    """A `graphviz.Digraph` that a notebook shows through `engine.render`, so that it needs no `dot` program."""
+    """A `graphviz.Digraph` that a notebook shows without a `dot` program."""
+
+    sheet: Sheet
 
     def _repr_image_svg_xml(self) -> str:
-        return render(self.source, "svg").decode("utf-8")
+        return svg.written(self.sheet).decode("utf-8")
 
     def _repr_image_png(self) -> bytes:
         return render(self.source, "png")
@@ -64,67 +71,72 @@ def escape(text: str, limit: int = 200) -> str:
     return clean(text, limit).replace("&", "&amp;").replace("\\", "\\\\").replace('"', "&quot;")
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A node: an outline with a label in its middle, or (`align`) lines of text without one."""
+
+    id: str
+    box: Box
+    kind: str
+    lines: tuple[str, ...]
+    align: str
+    tooltip: tuple[str, ...]
+    look: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line between two nodes; `look` holds Graphviz attributes, as of a shape."""
+
+    tail: str
+    head: str
+    corners: tuple[Point, ...]
+    kind: str
+    arrow: float
+    tooltip: tuple[str, ...]
+    look: Mapping[str, str]
+
+    @property
+    def drawn(self) -> tuple[Point, ...]:
+        """The corners of the line itself, without what its arrowhead takes."""
+        return shortened(self.corners, ARROW * self.arrow) if self.arrow else self.corners
+
+
 class Sheet:
-    """A picture in the making. Shapes are drawn in the order in which they are added, lines above all of them."""
+    """A picture in the making. Shapes are drawn in the order in which they are added, lines above all of them: in the
+    order of their tails, of one tail in that of the heads.
 
-    def __init__(self) -> None:
-        self.picture = Picture("unrolled")
-        self._count = 0
-        self.picture.attr(
-            "graph",
-            **_checked(
-                layout="nop2",
-                splines="line",
-                outputorder="nodesfirst",
-                bgcolor=PAPER,
-                pad="0.25",
-                margin="0",
-                tooltip=" ",
-            ),
-        )
-        self.picture.attr(
-            "node",
-            **_checked(fixedsize="true", fontname=FONT, fontsize="14", fontcolor=INK, style="filled", margin="0"),
-        )
-        self.picture.attr("edge", **_checked(fontname=FONT))
+    Back ends read `shapes` and `lines`: `picture` is DOT, `svg.written` is SVG.
+    """
 
-    def shape(self, box: Box, kind: str, label: str = "", tooltip: Sequence[str] = (), **attributes: str) -> str:
-        """Add a shape and return its id. `kind` becomes its SVG class; `label` and `tooltip` lines are any text."""
-        self._count += 1
-        name = f"n{self._count}"
-        self.picture.node(
-            name,
-            **_checked(
-                label=escape(label),
-                pos=_at((box.x, box.y)),
-                width=f"{box.width / 72:.4f}",
-                height=f"{box.height / 72:.4f}",
-                shape=box.shape,
-                tooltip=_tooltip(tooltip),
-                **{"class": kind},
-                **attributes,
-            ),
-        )
-        return name
+    def __init__(self, theme: Theme = LIGHT) -> None:
+        self.theme = theme
+        self.shapes: list[Shape] = []
+        self.lines: list[Line] = []
+
+    def shape(
+        self, box: Box, kind: str, label: str | Sequence[str] = "", tooltip: Sequence[str] = (), **attributes: str
+    ) -> str:
+        """Add a shape and return its id. `kind` becomes its SVG class; `label`, one line or several, and the lines of
+        `tooltip` are any text."""
+        return self._add(box, kind, (label,) if isinstance(label, str) else tuple(label), "", tooltip, attributes)
 
     def text(self, box: Box, kind: str, lines: Sequence[str], align: str = "n", **attributes: str) -> str:
         """Add text in a box, its lines aligned to the left (`l`), the right (`r`) or the middle (`n`)."""
-        self._count += 1
-        name = f"n{self._count}"
-        self.picture.node(
-            name,
-            **_checked(
-                label=_lines(lines, "\\" + align, last=align != "n"),
-                pos=_at((box.x, box.y)),
-                width=f"{box.width / 72:.4f}",
-                height=f"{box.height / 72:.4f}",
-                shape="plaintext",
-                style="",
-                tooltip=" ",
-                **{"class": kind},
-                **attributes,
-            ),
-        )
+        return self._add(box, kind, tuple(lines), align, (), attributes)
+
+    def _add(
+        self,
+        box: Box,
+        kind: str,
+        lines: tuple[str, ...],
+        align: str,
+        tooltip: Sequence[str],
+        attributes: dict[str, str],
+    ) -> str:
+        _check(attributes)
+        name = f"n{len(self.shapes) + 1}"
+        self.shapes.append(Shape(name, box, kind, lines, align, tuple(tooltip), attributes))
         return name
 
     def line(
@@ -139,21 +151,65 @@ class Sheet:
         **attributes: str,
     ) -> None:
         """Add a line along `corners`; `arrow` is the size of its head, 0 for none."""
-        drawn = shortened(corners, 10.0 * arrow) if arrow else corners
-        curve = " ".join(_at(point) for point in rounded(drawn))
-        end = f"e,{_at(corners[-1])} " if arrow else ""
-        self.picture.edge(
-            tail,
-            head,
+        _check(attributes)
+        self.lines.append(Line(tail, head, tuple(corners), kind, arrow, tuple(tooltip), attributes))
+
+    @property
+    def picture(self) -> Picture:
+        """The sheet in DOT, for Graphviz."""
+        made = Picture("unrolled")
+        made.sheet = self
+        made.attr(
+            "graph",
             **_checked(
-                pos=end + curve,
-                dir="forward" if arrow else "none",
-                arrowsize=f"{arrow or 1:.2f}",
-                tooltip=_tooltip(tooltip),
-                **{"class": kind},
-                **attributes,
+                layout="nop2",
+                splines="line",
+                outputorder="nodesfirst",
+                bgcolor=self.theme.paper,
+                pad="0.25",
+                margin="0",
+                tooltip=" ",
             ),
         )
+        made.attr(
+            "node",
+            **_checked(
+                fixedsize="true", fontname=FONT, fontsize="14", fontcolor=self.theme.ink, style="filled", margin="0"
+            ),
+        )
+        made.attr("edge", **_checked(fontname=FONT))
+        for shape in self.shapes:
+            label = _lines(shape.lines, "\\" + (shape.align or "n"), last=shape.align in ("l", "r"))
+            plain = {"shape": "plaintext", "style": ""} if shape.align else {"shape": shape.box.shape}
+            made.node(
+                shape.id,
+                **_checked(
+                    label=label,
+                    pos=_at((shape.box.x, shape.box.y)),
+                    width=f"{shape.box.width / 72:.4f}",
+                    height=f"{shape.box.height / 72:.4f}",
+                    tooltip=_tooltip(shape.tooltip),
+                    **{"class": shape.kind},
+                    **plain,
+                    **shape.look,
+                ),
+            )
+        for line in self.lines:
+            curve = " ".join(_at(point) for point in rounded(line.drawn))
+            end = f"e,{_at(line.corners[-1])} " if line.arrow else ""
+            made.edge(
+                line.tail,
+                line.head,
+                **_checked(
+                    pos=end + curve,
+                    dir="forward" if line.arrow else "none",
+                    arrowsize=f"{line.arrow or 1:.2f}",
+                    tooltip=_tooltip(line.tooltip),
+                    **{"class": line.kind},
+                    **line.look,
+                ),
+            )
+        return made
 
 
 def _at(point: Point) -> str:
@@ -173,9 +229,13 @@ def _tooltip(lines: Sequence[str]) -> str:
     return _lines([line.replace("\\", "\\\\") for line in lines], "\\n")
 
 
-def _checked(**attributes: str) -> dict[str, Any]:
-    """The attributes, where all of them are on the list, marked as text that is never HTML-like."""
+def _check(attributes: Mapping[str, str]) -> None:
     unknown = attributes.keys() - ATTRIBUTES
     if unknown:
         raise ValueError(f"attributes {sorted(unknown)} are not on the list of attributes that a picture may have")
+
+
+def _checked(**attributes: str) -> dict[str, Any]:
+    """The attributes, where all of them are on the list, marked as text that is never HTML-like."""
+    _check(attributes)
     return {name: graphviz.nohtml(value) for name, value in attributes.items()}

@@ -2,27 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
-import graphviz
-import networkx as nx
-
-from unrollviz.draw.dot import picture
+from unrollviz.draw.colouring import COLOURINGS, Paint
+from unrollviz.draw.dot import Drawing
 from unrollviz.draw.engine import ENGINES
-from unrollviz.draw.layout import EdgeName
+from unrollviz.draw.highlight import Highlight, Spec, highlighted
+from unrollviz.draw.legend import signed
+from unrollviz.draw.scene import Scene
+from unrollviz.draw.sheet import Picture
+from unrollviz.draw.span import Folded, Span, folded, shown_times, steps_named
+from unrollviz.draw.style import THEMES
+from unrollviz.draw.text import integer
 from unrollviz.errors import UnknownName, UnrollvizError
-from unrollviz.gradient import edge_shares
 from unrollviz.graph import Graph
+from unrollviz.names import derivative
 from unrollviz.paths import Path, PathSet
 
 if TYPE_CHECKING:
     from unrollviz.api import Run
 
-COLOURINGS: dict[str, str] = {"share": "every edge by the share of all paths through it"}
-"""What `color_by` may name, and what it does."""
+TOLD = 40
+"""Folded spans up to which each says how much of a highlighted group visits it: a sweep a span."""
+
+
+class Options(TypedDict, total=False):
+    """What can be asked of a picture.
+
+    target, losses: whose paths are spoken of; the recurrent weight and all losses where not given.
+    detail: the level of detail: state, gate or op.
+    color_by: one of COLOURINGS.
+    steps: steps to draw: `1..8`, or any steps; the others are folded.
+    every: of those one in so many.
+    fold: False draws every step; else long spans are folded.
+    theme: light or dark.
+    title: a line above;  caption: one below it.
+    parameters: whether the number of parameters is told.
+    values: whether nodes show their values.
+    engine: who draws: None for SVG written directly and pygraphviz for the rest, or one of `engine.ENGINES`.
+    animate: whether an SVG plays the forward and the backward pass.
+    """
+
+    target: str | None
+    losses: str | Sequence[str] | None
+    detail: str
+    color_by: str | None
+    steps: str | Sequence[int] | range | None
+    every: int | None
+    fold: bool
+    theme: str
+    title: str | None
+    caption: str | None
+    parameters: bool
+    values: bool
+    engine: str | None
+    animate: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,63 +68,116 @@ class View:
 
     Attributes:
         run: the unrolled network.
-        graph: its graph at the level of detail.
-        losses, target: whose paths are spoken of: those from these losses back to this parameter or node.
-        path: the path that is highlighted, None for none.
-        color_by: one of COLOURINGS, or None.
-        title: a line above.
-        engine: who draws, one of `engine.ENGINES`.
+        paths: all paths from the losses to the target at the level of detail, counted, not walked.
+        highlight: what is highlighted, None for nothing.
+        options: as they were given.
     """
 
     run: Run
-    graph: Graph
-    detail: str
-    losses: tuple[str, ...]
-    target: str
-    path: Path | None = None
-    color_by: str | None = None
-    title: str | None = None
-    engine: str = "pygraphviz"
+    paths: PathSet
+    highlight: Highlight | None
+    options: Options
+
+    @property
+    def graph(self) -> Graph:
+        """The whole graph at the level of detail."""
+        return self.paths.graph
+
+    @property
+    def path(self) -> Path | None:
+        """The highlighted path, where it is one."""
+        return None if self.highlight is None else self.highlight.path
+
+    @property
+    def engine(self) -> str | None:
+        """Who draws."""
+        return self.options.get("engine")
 
     @cached_property
-    def paths(self) -> PathSet:
-        """All paths from the losses to the target, counted, not walked."""
-        return self.run.paths(self.losses, self.target, detail=self.detail)
+    def paint(self) -> Paint | None:
+        """What colours say."""
+        name = self.options.get("color_by")
+        return None if name is None else COLOURINGS[name][1](self.graph, self.paths.losses, self.paths.target)
 
     @cached_property
-    def shares(self) -> Mapping[EdgeName, float] | None:
-        """(tail, head, key) -> share of all paths through the edge, where the colouring shows it."""
-        return edge_shares(self.graph, self.losses, self.target) if self.color_by == "share" else None
+    def folded(self) -> Folded:
+        """What of the graph is drawn."""
+        steps, options = self.run.steps, self.options
+        chosen = options.get("steps")
+        wanted = steps_named(chosen, steps) if isinstance(chosen, str) else chosen
+        needed = self.highlight.needed if self.highlight else ()
+        shown = shown_times(self.graph, steps, wanted, options.get("every"), options.get("fold", True), needed)
+        return folded(self.graph, shown, steps)
 
-    def picture(self) -> graphviz.Digraph:
+    @cached_property
+    def scene(self) -> Scene:
+        """All that is drawn."""
+        options, highlight = self.options, self.highlight
+        notes = [options.get("caption") or ""]
+        if options.get("parameters"):
+            notes.append(f"number of parameters: {self.run.network.count_parameters()}")
+        every = len(self.paths.losses) == len(self.run.loss_names())
+        losses = "L" if every else self.paths.losses[0] if len(self.paths.losses) == 1 else "L'"
+        told = len(self.folded.spans) <= TOLD
+        return Scene(
+            self.graph,
+            self.folded,
+            path=self.path,
+            group=highlight if highlight is not None and highlight.path is None else None,
+            of=derivative(losses, self.paths.target),
+            paint=self.paint,
+            theme=THEMES[options.get("theme", "light")],
+            title=options.get("title"),
+            notes=tuple(note for note in notes if note),
+            values=options.get("values", False),
+            spans={time: self._on_span(span, told) for time, span in self.folded.spans.items()},
+        )
+
+    def _on_span(self, span: Span, told: bool) -> tuple[str, ...]:
+        """What is written on a folded span."""
+        which = f"t = {span.first} … {span.last}" if span.count > 1 else f"t = {span.first}"
+        if self.highlight is None or not told:
+            return (which,)
+        count, share = self.highlight.through(span.times)
+        if self.highlight.path is not None:
+            return which, *(("the path goes", "through here") if count else ("not on the path",))
+        if not count:
+            return which, "none of", "these paths"
+        return which, "through here:", f"{integer(count)} path{'s' if count != 1 else ''}", f"share {signed(share)}"
+
+    @cached_property
+    def drawing(self) -> Drawing:
+        """The picture, shape by shape."""
+        return Drawing(self.scene)
+
+    def picture(self) -> Picture:
         """The picture in DOT: a `graphviz.Digraph` with every position given."""
-        return picture(self.graph, highlight=self.path, shares=self.shares, title=self.title)
+        return self.drawing.sheet.picture
 
 
-def view(
-    run: Run,
-    highlight: Path | Sequence[str] | None = None,
-    *,
-    target: str | None = None,
-    losses: str | Sequence[str] | None = None,
-    detail: str = "state",
-    color_by: str | None = None,
-    title: str | None = None,
-    engine: str = "pygraphviz",
-) -> View:
-    """The view that is asked for. Raises UnknownName, UnrollvizError where there is none such."""
-    chosen = run.loss_names(losses)
-    if color_by is not None and color_by not in COLOURINGS:
-        raise UnknownName("colouring", str(color_by), COLOURINGS)
-    if engine not in ENGINES:
-        raise UnknownName("engine", engine, ENGINES)
-    if highlight is None or isinstance(highlight, Path):
-        path = highlight
-    else:
-        path = run.paths(highlight[0], highlight[-1], detail=detail).find(highlight)
-    aim = path.nodes[-1] if path else target or run.recurrent_weight
-    # a path set checks the name of its target, and the graph is the one that its paths are in
-    graph = run.paths(chosen, aim, detail=detail).graph
-    if path is not None and not nx.is_path(graph, path.nodes[::-1]):
-        raise UnrollvizError(f"the path is not one of level {detail}; draw it at the level at which it was listed")
-    return View(run, graph, detail, tuple(chosen), aim, path, color_by, title, engine)
+def view(run: Run, highlight: Spec | None = None, **options: Unpack[Options]) -> View:
+    """The view that is asked for. See `Options`.
+
+    Raises UnknownName, UnrollvizError where there is none such."""
+    for name, table, kind in (
+        ("color_by", COLOURINGS, "colouring"),
+        ("engine", ENGINES, "engine"),
+        ("theme", THEMES, "theme"),
+    ):
+        given = options.get(name)
+        if given is not None and given not in table:
+            raise UnknownName(kind, str(given), table)
+    every = options.get("every")
+    if every is not None and every < 1:
+        raise UnrollvizError(f"every {every}: give 1 or more, for one step in so many")
+    detail, target, losses = options.get("detail", "state"), options.get("target"), options.get("losses")
+    if isinstance(highlight, Path) and target is None:
+        target = highlight.nodes[-1]
+    elif isinstance(highlight, Sequence) and target is None:
+        nodes = highlight.split(",") if isinstance(highlight, str) else highlight
+        target = nodes[-1].strip() if len(nodes) > 1 and ":" not in nodes[0] else None
+    paths = run.paths(losses, target or run.recurrent_weight, detail=detail)
+    found = None if highlight is None else highlighted(run, paths, detail, highlight)
+    made = View(run, paths, found, options)
+    _ = made.folded  # what is wrong with the steps is said before anything is drawn
+    return made

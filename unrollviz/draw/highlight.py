@@ -1,0 +1,244 @@
+"""What a picture highlights: one path, or a group of paths with its exact number, norm and share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+import networkx as nx
+import numpy as np
+
+from unrollviz.draw.layout import EdgeName
+from unrollviz.errors import UnknownName, UnrollvizError
+from unrollviz.folds import kinds
+from unrollviz.gradient import count_paths
+from unrollviz.graph import Graph
+from unrollviz.groups import Group, Sum, Uses, passing, share_of, summed
+from unrollviz.jacobians import frobenius
+from unrollviz.names import clean, typeset
+from unrollviz.paths import Path, PathSet
+
+if TYPE_CHECKING:
+    from unrollviz.api import Run
+
+Spec: TypeAlias = Path | str | int | Sequence[str]
+"""What can be highlighted: a path; its index, from 0; its nodes; or text as `--highlight` takes it."""
+
+
+@dataclass(frozen=True)
+class Highlight:
+    """One path, or a group.
+
+    Attributes:
+        words: what it is: `lag 3`, `the 5 heaviest paths`.
+        path: the path, where it is one.
+        sum: number of paths, norm of the sum of their terms, share.
+        of: the number of paths in the whole set.
+        edges: (tail, head, key) -> the summed share of the highlighted paths through it.
+        needed: steps that show what it is, the most important first.
+        through: times -> number and share of the highlighted paths that visit one of them.
+    """
+
+    words: str
+    path: Path | None
+    sum: Sum
+    of: int
+    edges: Mapping[EdgeName, float] = field(repr=False)
+    needed: tuple[tuple[int, ...], ...] = field(repr=False)
+    through: Callable[[Sequence[int]], tuple[int, float]] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The set of paths of which something is highlighted."""
+
+    run: Run
+    paths: PathSet
+    detail: str
+
+
+def highlighted(run: Run, paths: PathSet, detail: str, spec: Spec) -> Highlight:
+    """What `spec` names among `paths`, which are those of a level of detail.
+
+    Raises UnknownName, UnrollvizError where it names nothing there."""
+    asked = _Asked(run, paths, detail)
+    if isinstance(spec, Path):
+        return _one(asked, spec)
+    if isinstance(spec, int):
+        return _one(asked, paths[spec])
+    if not isinstance(spec, str):
+        return _one(asked, _by_nodes(asked, list(spec), ",".join(spec)))
+    text = spec.strip()
+    word, colon, rest = text.partition(":")
+    if colon and word in GROUPS:
+        return GROUPS[word].make(asked, rest.strip())
+    if colon and word.isalpha():
+        raise UnknownName("highlight", clean(word), GROUPS)
+    if text.isdecimal():
+        if not 1 <= int(text) <= paths.count:
+            raise UnrollvizError(f"there is no path {text}; give a number from 1 to {paths.count:,}")
+        return _one(asked, paths[int(text) - 1])
+    if text in run.loss_names():
+        return _loss(asked, text)
+    return _one(asked, _by_nodes(asked, [name.strip() for name in text.split(",")], text))
+
+
+# ------------------------------------------------------------------------------------------------ one path
+
+
+def _by_nodes(asked: _Asked, nodes: list[str], text: str) -> Path:
+    if nodes[0] not in asked.run.loss_names() or len(nodes) < 2:
+        example = ",".join(asked.paths.nodes(0)) if asked.paths.count else "L4,yhat4,s4,s3,W"
+        raise UnrollvizError(
+            f"--highlight '{clean(text)}' is no path; give its number in unrollviz paths, or all its nodes from the "
+            f"loss back: {example}; or a group: {', '.join(group.example for group in GROUPS.values())}"
+        )
+    return asked.run.paths(nodes[0], nodes[-1], detail=asked.detail).find(nodes)
+
+
+def _one(asked: _Asked, path: Path) -> Highlight:
+    graph = asked.paths.graph
+    if not nx.is_path(graph, path.nodes[::-1]):
+        raise UnrollvizError(
+            f"the path is not one of level {asked.detail}; draw it at the level at which it was listed"
+        )
+    times = [time for time in (graph.nodes[name]["time"] for name in path.nodes) if time is not None]
+    loss = times[0]
+    ends = ((loss, path.entry), (loss - 1, path.entry + 1), (loss + 1, path.entry - 1), tuple(times))
+    return Highlight(
+        f"path {path.rank + 1}",
+        path,
+        Sum(1, path.norm, path.share, np.zeros(0)),
+        asked.paths.count,
+        dict.fromkeys(edges_of(graph, path), path.share),
+        ends,
+        lambda hidden: (1, path.share) if set(times) & set(hidden) else (0, 0.0),
+    )
+
+
+def edges_of(graph: Graph, path: Path) -> list[EdgeName]:
+    """The path's edges, from the loss back. Raises KeyError where it is not a path of `graph`."""
+    edges = []
+    for factor in path.factors:
+        parallel = graph[factor.tail][factor.head]
+        key = next((key for key, data in parallel.items() if data["jacobian"] is factor.jacobian), min(parallel))
+        edges.append((factor.tail, factor.head, key))
+    return edges
+
+
+# ------------------------------------------------------------------------------------------------ groups
+
+
+def _lag(asked: _Asked, text: str) -> Highlight:
+    try:
+        lag = int(text.replace("−", "-"))
+    except ValueError:
+        raise UnrollvizError(f"lag '{clean(text)}' is no number of steps; give one as lag:3") from None
+    return _group(asked, f"lag {lag}", Group(asked.paths.losses, lag=lag))
+
+
+def _entry(asked: _Asked, text: str) -> Highlight:
+    if not text.isdecimal():
+        raise UnrollvizError(f"entry '{clean(text)}' is no step; give one as entry:2")
+    step = int(text)
+    found = _group(asked, f"entering at step {step}", Group(asked.paths.losses, entries=(step,)))
+    return replace(found, needed=((step,), (step + 1, step - 1)))
+
+
+def _loss(asked: _Asked, name: str) -> Highlight:
+    loss = asked.run.loss_names(name)[0]
+    if loss not in asked.paths.losses:
+        raise UnrollvizError(f"{loss} is not among the losses asked for; leave --loss out, or highlight one of them")
+    step = asked.paths.graph.nodes[loss]["time"]
+    found = _group(asked, f"from {typeset(loss)}", Group((loss,)))
+    return replace(found, needed=((step,), (step - 1, step + 1), (step - 2,)))
+
+
+def _route(asked: _Asked, text: str) -> Highlight:
+    whole = asked.run.level("op")
+    known = kinds(whole)
+    names = [*known, *dict.fromkeys(group for group, _ in known.values())]
+    uses, words = [], []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, number = (piece.strip() for piece in part.partition("="))
+        members = [edges for kind, (group, edges) in known.items() if name in (kind, group)]
+        if not members:
+            raise UnknownName("kind of edge", clean(name), names)
+        if equals and not number.isdecimal():
+            raise UnrollvizError(f"'{clean(part)}' counts nothing; write {name}=2, or {name} for at least once")
+        edges = frozenset[tuple[str, str, int]]().union(*members)
+        uses.append(Uses(edges, int(number), int(number)) if equals else Uses(edges, 1))
+        words.append(f"{name} {number} ×" if equals else f"through {name}")
+    if not uses:
+        raise UnrollvizError(f"route: names no kind of edge; write route:{names[0] if names else 'W'}=1")
+    return _group(asked, "route " + ", ".join(words), Group(asked.paths.losses, uses=tuple(uses)))
+
+
+def _group(asked: _Asked, words: str, group: Group) -> Highlight:
+    """A group that a rule describes: its figures by sweeps, however many paths it has."""
+    paths, graph = asked.paths, asked.paths.graph
+    landmarks = None
+    if group.uses and asked.detail != "op":  # routes are made of single edges
+        landmarks, graph = set(graph), asked.run.level("op")
+    whole = paths.gradient
+    total = summed(graph, group, paths.target, whole)
+    if total.count == 0:
+        raise UnrollvizError(
+            f"no path from {', '.join(paths.losses[:3])}{' …' if len(paths.losses) > 3 else ''} to {paths.target} "
+            f"is one of {words}; unrollviz flow lists what there is"
+        )
+
+    def through(times: Sequence[int]) -> tuple[int, float]:
+        rest = summed(graph, replace(group, avoiding=frozenset(times)), paths.target, whole)
+        return total.count - rest.count, share_of(total.term - rest.term, whole)
+
+    edges = passing(graph, group, paths.target, whole, landmarks)
+    of = count_paths(graph, paths.losses, paths.target)
+    return Highlight(words, None, total, of, edges, (), through)
+
+
+def _top(asked: _Asked, text: str) -> Highlight:
+    if not text.isdecimal() or int(text) < 1:
+        raise UnrollvizError(f"top '{clean(text)}' is no number of paths; give one as top:5")
+    paths, graph = asked.paths, asked.paths.graph
+    heaviest = paths.top(int(text), by="norm")
+    if not len(heaviest):
+        raise UnrollvizError(f"no path leads to {paths.target}; there is nothing to highlight")
+    term = paths.gradient - heaviest.rest
+    edges: dict[EdgeName, float] = {}
+    visited = []
+    for path in heaviest:
+        for edge in edges_of(graph, path):
+            edges[edge] = edges.get(edge, 0.0) + path.share
+        times = (graph.nodes[name]["time"] for name in path.nodes)
+        visited.append({time for time in times if time is not None})
+
+    def through(times: Sequence[int]) -> tuple[int, float]:
+        hidden = set(times)
+        shares = [path.share for path, steps in zip(heaviest, visited, strict=True) if steps & hidden]
+        return len(shares), float(np.sum(shares))
+
+    words = f"the {len(heaviest)} heaviest paths" if len(heaviest) > 1 else "the heaviest path"
+    total = Sum(len(heaviest), frobenius(term), heaviest.coverage, term)
+    ends = tuple((max(steps), min(steps)) for steps in visited)
+    return Highlight(words, None, total, paths.count, edges, (*ends, *map(tuple, visited)), through)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of group: what it is, an example, and what finds it."""
+
+    meaning: str
+    example: str
+    make: Callable[[_Asked, str], Highlight]
+
+
+GROUPS: dict[str, Kind] = {
+    "lag": Kind("paths that reach back so many steps", "lag:3", _lag),
+    "entry": Kind("paths that enter the parameter at a step", "entry:2", _entry),
+    "loss": Kind("paths from one loss", "loss:L4", _loss),
+    "route": Kind("paths by how often they use kinds of edges", "route:weights=0,highway", _route),
+    "top": Kind("the heaviest paths", "top:5", _top),
+}
+"""Word before the colon -> kind of group."""
