@@ -69,8 +69,8 @@ def check_writable_folder(path: str | Path) -> Path:
 
 
 def write_folder_atomically(path: str | Path, files: Mapping[str, bytes]) -> None:
-    """Make a folder of `files`, name -> bytes: written beside it, then renamed. An existing folder is replaced where all
-    that it holds has the endings of what is written.
+    """Make a folder of `files`, name -> bytes: written beside it, then renamed. An existing folder is replaced where
+    all that it holds has the endings of what is written.
 
     Raises BadFile where that fails, or where the folder holds anything else; it is then as it was."""
     target = check_writable_folder(path)

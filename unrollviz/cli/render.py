@@ -136,16 +136,15 @@ def render(
         engine=engine,
     )
     write(shown, output, format)
-    say([*_about(shown, loss), f"written: {clean(output)}"])
+    say([*_about(shown), f"written: {clean(output)}"])
 
 
-def _about(view: View, loss: str | None) -> list[str]:
+def _about(view: View) -> list[str]:
     """What is highlighted, in a line."""
     from unrollviz.draw.legend import group_figures
     from unrollviz.report.paths import written
 
-    if view.path is not None:
-        return [f"path {view.path.rank + 1} of ∂{loss or 'L'}/∂{view.paths.target}: {written(view.path)}"]
-    if view.highlight is not None:
-        return [f"{view.highlight.words}: {group_figures(view.scene)}"]
-    return []
+    if view.highlight is None:
+        return []
+    said = written(view.path) if view.path is not None else group_figures(view.scene)
+    return [f"{view.highlight.words}: {said}"]

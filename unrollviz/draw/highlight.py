@@ -16,7 +16,7 @@ from unrollviz.gradient import count_paths
 from unrollviz.graph import Graph
 from unrollviz.groups import Group, Sum, Uses, passing, share_of, summed
 from unrollviz.jacobians import frobenius
-from unrollviz.names import clean, typeset
+from unrollviz.names import clean, derivative, typeset
 from unrollviz.paths import Path, PathSet
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def highlighted(run: Run, paths: PathSet, detail: str, spec: Spec) -> Highlight:
     if isinstance(spec, int):
         return _one(asked, paths[spec])
     if not isinstance(spec, str):
-        return _one(asked, _by_nodes(asked, list(spec), ",".join(spec)))
+        return _named(asked, list(spec), ",".join(spec))
     text = spec.strip()
     word, colon, rest = text.partition(":")
     if colon and word in GROUPS:
@@ -81,20 +81,22 @@ def highlighted(run: Run, paths: PathSet, detail: str, spec: Spec) -> Highlight:
         return _one(asked, paths[int(text) - 1])
     if text in run.loss_names():
         return _loss(asked, text)
-    return _one(asked, _by_nodes(asked, [name.strip() for name in text.split(",")], text))
+    return _named(asked, [name.strip() for name in text.split(",")], text)
 
 
 # ------------------------------------------------------------------------------------------------ one path
 
 
-def _by_nodes(asked: _Asked, nodes: list[str], text: str) -> Path:
+def _named(asked: _Asked, nodes: list[str], text: str) -> Highlight:
+    """A path by its nodes: one of those from its own loss."""
     if nodes[0] not in asked.run.loss_names() or len(nodes) < 2:
         example = ",".join(asked.paths.nodes(0)) if asked.paths.count else "L4,yhat4,s4,s3,W"
         raise UnrollvizError(
             f"--highlight '{clean(text)}' is no path; give its number in unrollviz paths, or all its nodes from the "
             f"loss back: {example}; or a group: {', '.join(group.example for group in GROUPS.values())}"
         )
-    return asked.run.paths(nodes[0], nodes[-1], detail=asked.detail).find(nodes)
+    paths = asked.run.paths(nodes[0], nodes[-1], detail=asked.detail)
+    return _one(replace(asked, paths=paths), paths.find(nodes))
 
 
 def _one(asked: _Asked, path: Path) -> Highlight:
@@ -107,7 +109,7 @@ def _one(asked: _Asked, path: Path) -> Highlight:
     loss = times[0]
     ends = ((loss, path.entry), (loss - 1, path.entry + 1), (loss + 1, path.entry - 1), tuple(times))
     return Highlight(
-        f"path {path.rank + 1}",
+        f"path {path.rank + 1} of {of_losses(asked.run, asked.paths)}",
         path,
         Sum(1, path.norm, path.share, np.zeros(0)),
         asked.paths.count,
@@ -115,6 +117,12 @@ def _one(asked: _Asked, path: Path) -> Highlight:
         ends,
         lambda hidden: (1, path.share) if set(times) & set(hidden) else (0, 0.0),
     )
+
+
+def of_losses(run: Run, paths: PathSet) -> str:
+    """`∂L₄/∂W`; of several losses but not all `∂L′/∂W`."""
+    whole = len(paths.losses) == len(run.loss_names())
+    return derivative("L" if whole else paths.losses[0] if len(paths.losses) == 1 else "L′", paths.target)
 
 
 def edges_of(graph: Graph, path: Path) -> list[EdgeName]:

@@ -11,7 +11,6 @@ from unrollviz.arrays import Array
 from unrollviz.draw.geometry import SQUARES, Box, shown
 from unrollviz.draw.legend import quoted
 from unrollviz.draw.style import MEANINGS
-from unrollviz.draw.text import number
 from unrollviz.graph import Graph
 
 SIDE = 4.5
@@ -34,7 +33,7 @@ def lines_inside(node: Mapping[str, Any]) -> tuple[str, ...]:
     if node["role"] == "parameter":
         return (label,)
     if node["role"] == "loss":
-        return label, number(float(np.mean(node["value"])))
+        return label, f"{float(np.mean(node['value'])):.3g}"
     return label, " "
 
 

@@ -78,7 +78,9 @@ def draw_words(sheet: Sheet, scene: Scene, paper: Paper, steps: Collection[int])
         look = {"fontname": BOLD} if size > _SYMBOL_FONT else {"fontcolor": scene.theme.quiet}
         room = max(width, text_width(line, size, bold=True))
         box = Box(left + room / 2, y, room, size + 6, "box")
-        sheet.text(box, "caption", [line], "l", fontsize=f"{size:g}", **look)
+        exact = scene.group is not None and line == group_figures(scene) and scene.group.sum.count >= 10**15
+        tip = [f"exactly {scene.group.sum.count} paths"] if exact and scene.group else []
+        sheet.text(box, "caption", [line], "l", tip, fontsize=f"{size:g}", **look)
         y += size + 9
 
 
@@ -114,8 +116,8 @@ def _column_headings(sheet: Sheet, scene: Scene, paper: Paper, steps: Collection
             heading = f"⋯ {span.count:,} step{'s' if span.count != 1 else ''} ⋯"
             look = {"fontname": BOLD, "fontcolor": scene.theme.quiet}
             room = max(room, text_width(heading, 12, bold=True))
-            x += (paper.right - paper.left) / 2
-        sheet.text(Box(x, paper.top + 10, room, 18, "box"), "heading", [heading], fontsize="12", **look)
+        middle = x if span is None else x + (paper.right - paper.left) / 2
+        sheet.text(Box(middle, paper.top + 10, room, 18, "box"), "heading", [heading], fontsize="12", **look)
 
 
 def _symbols(sheet: Sheet, scene: Scene, paper: Paper, steps: Collection[int]) -> None:

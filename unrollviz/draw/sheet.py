@@ -121,9 +121,17 @@ class Sheet:
         `tooltip` are any text."""
         return self._add(box, kind, (label,) if isinstance(label, str) else tuple(label), "", tooltip, attributes)
 
-    def text(self, box: Box, kind: str, lines: Sequence[str], align: str = "n", **attributes: str) -> str:
+    def text(
+        self,
+        box: Box,
+        kind: str,
+        lines: Sequence[str],
+        align: str = "n",
+        tooltip: Sequence[str] = (),
+        **attributes: str,
+    ) -> str:
         """Add text in a box, its lines aligned to the left (`l`), the right (`r`) or the middle (`n`)."""
-        return self._add(box, kind, tuple(lines), align, (), attributes)
+        return self._add(box, kind, tuple(lines), align, tooltip, attributes)
 
     def _add(
         self,

@@ -7,8 +7,9 @@ figures are worked out on the whole graph; folding is a matter of drawing alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -142,7 +143,7 @@ def folded(graph: Graph, shown: Collection[int], steps: int) -> Folded:
             small.add_node(name, op=None, value=np.zeros(0), **about)
         return name
 
-    for tail, head, key, data in graph.edges(keys=True, data=True):
+    for tail, head, key, data in _edges(graph):
         behind, ahead = span_of.get(graph.nodes[tail]["time"]), span_of.get(graph.nodes[head]["time"])
         if behind is None and ahead is None:
             small.add_edge(tail, head, key=key, **data)
@@ -155,3 +156,11 @@ def folded(graph: Graph, shown: Collection[int], steps: int) -> Folded:
             merged.setdefault(edge, []).append((tail, head, key))
             drawn[tail, head, key] = edge
     return Folded(small, {span.times[0]: span for span in runs}, {e: tuple(of) for e, of in merged.items()}, drawn)
+
+
+def _edges(graph: Graph) -> Iterator[tuple[str, str, int, dict[str, Any]]]:
+    """All edges, head by head, so that every head's arguments keep their order."""
+    for head in graph:
+        for tail, parallel in graph.pred[head].items():
+            for key, data in parallel.items():
+                yield tail, head, key, data

@@ -148,7 +148,7 @@ LIGHT = Theme(
     POSITIVE,
     NEGATIVE,
     PAPER,
-    ramp=("#eef4fa", "#b7d3e9", "#6fa8d0", "#2a76ae", "#0b4377"),
+    ramp=("#cfe1f0", "#9dc3e0", "#5f9ecb", "#2a76ae", "#0b3a68"),
     steps="#f6f7f9",
     frame="#8b949e",
 )
@@ -167,7 +167,7 @@ DARK = Theme(
     positive="#56b4e9",
     negative="#ff8a4c",
     paper=_DARK_PAPER,
-    ramp=("#1d2a36", "#23506f", "#2f7fb0", "#69b3e0", "#d3ecfb"),
+    ramp=("#25405a", "#2a5f87", "#2f7fb0", "#69b3e0", "#d3ecfb"),
     steps="#1d2228",
     frame="#78828d",
 )

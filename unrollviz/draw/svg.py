@@ -6,7 +6,7 @@ is a `<title>`, which browsers show as a tooltip, where there is one to show. Te
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 PAD = 18.0
 """Points between the picture and the edge of the paper."""
+
+FAINT = 0.1
+"""Opacity of what is hardly to be seen."""
 
 _DASHES = {"dashed": "5,2", "dotted": "1,5"}
 _ANCHORS = {"l": "start", "r": "end"}
@@ -31,15 +34,18 @@ def escaped(text: str, limit: int = 200) -> str:
     return escape(clean(text, limit), {'"': "&quot;", "'": "&#39;"})
 
 
-def written(sheet: Sheet, inside: Mapping[str, str] | None = None, style: str = "") -> bytes:
+def written(
+    sheet: Sheet, inside: Mapping[str, str] | None = None, faint: Collection[str] = (), above: str = ""
+) -> bytes:
     """The sheet as an SVG file.
 
     Args:
-        inside: id of a shape or line -> markup that is put into its group (animations).
-        style: rules of CSS for the whole picture.
+        inside: id of a shape or line -> markup that is put into its group, under all that is drawn there.
+        faint: ids of shapes and lines that are hardly to be seen.
+        above: markup that is put on top of all.
     """
     extra = inside or {}
-    left, top, right, bottom = _extent(sheet)
+    left, top, right, bottom = extent(sheet)
     width, height = right - left, bottom - top
     number = {shape.id: index for index, shape in enumerate(sheet.shapes)}
     lines = sorted(enumerate(sheet.lines, start=1), key=lambda item: (number[item[1].tail], number[item[1].head]))
@@ -47,14 +53,13 @@ def written(sheet: Sheet, inside: Mapping[str, str] | None = None, style: str = 
         '<?xml version="1.0" encoding="UTF-8"?>\n',
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}pt" height="{height:.0f}pt" '
         f'viewBox="{_n(left)} {_n(top)} {_n(width)} {_n(height)}" font-family="{_FAMILY}" fill="none">\n',
-        f"<style>{style}</style>\n" if style else "",
         f'<rect x="{_n(left)}" y="{_n(top)}" width="{_n(width)}" height="{_n(height)}" fill="{sheet.theme.paper}"/>\n',
     ]
     for shape in sheet.shapes:
-        parts += _shape(shape, sheet.theme.ink, extra.get(shape.id, ""))
+        parts += _shape(shape, sheet.theme.ink, extra.get(shape.id, ""), shape.id in faint)
     for index, line in lines:
-        parts += _line(line, f"e{index}", extra.get(f"e{index}", ""))
-    parts.append("</svg>\n")
+        parts += _line(line, f"e{index}", extra.get(f"e{index}", ""), f"e{index}" in faint)
+    parts.append(f"{above}</svg>\n")
     return "".join(parts).encode("utf-8")
 
 
@@ -63,7 +68,7 @@ def _n(value: float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
-def _extent(sheet: Sheet) -> tuple[float, float, float, float]:
+def extent(sheet: Sheet) -> tuple[float, float, float, float]:
     """Left, top, right and bottom of all that is drawn, y downwards."""
     boxes = [shape.box for shape in sheet.shapes] or [Box(0, 0, 1, 1, "box")]
     xs = [box.x - box.width / 2 for box in boxes] + [x for line in sheet.lines for x, _ in line.corners]
@@ -73,20 +78,25 @@ def _extent(sheet: Sheet) -> tuple[float, float, float, float]:
     return min(xs) - PAD, -max(tops) - PAD, max(ends) + PAD, -min(ys) + PAD
 
 
-def _group(id: str, kind: str, tooltip: Sequence[str], inside: str) -> str:
+def _group(id: str, kind: str, tooltip: Sequence[str], inside: str, faint: bool) -> str:
     title = "\n".join(escaped(line) for line in tooltip)
-    return f'<g id="{id}" class="{kind}">' + (f"<title>{title}</title>" if title else "") + inside
+    return (
+        f'<g id="{id}" class="{kind}"{f' opacity="{FAINT}"' if faint else ""}>'
+        + (f"<title>{title}</title>" if title else "")
+        + inside
+    )
 
 
-def _shape(shape: Shape, ink: str, inside: str) -> Iterator[str]:
-    yield _group(shape.id, f"node {escaped(shape.kind)}", shape.tooltip, inside)
+def _shape(shape: Shape, ink: str, inside: str, faint: bool) -> Iterator[str]:
+    yield _group(shape.id, f"node {escaped(shape.kind)}", shape.tooltip, inside, faint)
     if not shape.align:
-        yield _outline(shape.box, shape.look)
+        yield outline(shape.box, shape.look)
     yield from _text(shape, ink)
     yield "</g>\n"
 
 
-def _outline(box: Box, look: Mapping[str, str]) -> str:
+def outline(box: Box, look: Mapping[str, str]) -> str:
+    """The outline of a shape, one element."""
     paint = f'fill="{look.get("fillcolor", "none")}"'
     width = look.get("penwidth", "1")
     if float(width) > 0:
@@ -124,17 +134,18 @@ def _text(shape: Shape, ink: str) -> Iterator[str]:
             )
 
 
-def _line(line: Line, id: str, inside: str) -> Iterator[str]:
+def _line(line: Line, id: str, inside: str, faint: bool) -> Iterator[str]:
     look = line.look
     paint = f'stroke="{look.get("color", "#000000")}" stroke-width="{look.get("penwidth", "1")}"'
-    yield _group(id, f"edge {escaped(line.kind)}", line.tooltip, inside)
-    yield f'<path d="{_path(rounded(line.drawn))}" {paint}{_dashes(look)}/>'
+    yield _group(id, f"edge {escaped(line.kind)}", line.tooltip, inside, faint)
+    yield f'<path d="{path(rounded(line.drawn))}" {paint}{_dashes(look)}/>'
     if line.arrow:
         yield _arrow(line.drawn[-1], line.corners[-1], 3.5 * line.arrow, look.get("color", "#000000"))
     yield "</g>\n"
 
 
-def _path(curve: Sequence[Point]) -> str:
+def path(curve: Sequence[Point]) -> str:
+    """Control points of cubic curves, as `rounded` gives them, as the `d` of a path."""
     start = f"M{_n(curve[0][0])},{_n(-curve[0][1])}"
     return start + "C" + " ".join(f"{_n(x)},{_n(-y)}" for x, y in curve[1:])
 

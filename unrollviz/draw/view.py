@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 from unrollviz.draw.colouring import COLOURINGS, Paint
 from unrollviz.draw.dot import Drawing
 from unrollviz.draw.engine import ENGINES
-from unrollviz.draw.highlight import Highlight, Spec, highlighted
+from unrollviz.draw.highlight import Highlight, Spec, highlighted, of_losses
 from unrollviz.draw.legend import signed
 from unrollviz.draw.scene import Scene
 from unrollviz.draw.sheet import Picture
@@ -19,7 +19,6 @@ from unrollviz.draw.style import THEMES
 from unrollviz.draw.text import integer
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.graph import Graph
-from unrollviz.names import derivative
 from unrollviz.paths import Path, PathSet
 
 if TYPE_CHECKING:
@@ -116,15 +115,13 @@ class View:
         notes = [options.get("caption") or ""]
         if options.get("parameters"):
             notes.append(f"number of parameters: {self.run.network.count_parameters()}")
-        every = len(self.paths.losses) == len(self.run.loss_names())
-        losses = "L" if every else self.paths.losses[0] if len(self.paths.losses) == 1 else "L'"
         told = len(self.folded.spans) <= TOLD
         return Scene(
             self.graph,
             self.folded,
             path=self.path,
             group=highlight if highlight is not None and highlight.path is None else None,
-            of=derivative(losses, self.paths.target),
+            of=of_losses(self.run, self.paths),
             paint=self.paint,
             theme=THEMES[options.get("theme", "light")],
             title=options.get("title"),
@@ -170,6 +167,8 @@ def view(run: Run, highlight: Spec | None = None, **options: Unpack[Options]) ->
     every = options.get("every")
     if every is not None and every < 1:
         raise UnrollvizError(f"every {every}: give 1 or more, for one step in so many")
+    if options.get("animate") and options.get("engine") is not None:
+        raise UnrollvizError("no engine draws animations; leave the engine out")
     detail, target, losses = options.get("detail", "state"), options.get("target"), options.get("losses")
     if isinstance(highlight, Path) and target is None:
         target = highlight.nodes[-1]
