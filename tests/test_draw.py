@@ -24,7 +24,9 @@ from unrollviz.draw.dot import mark, picture
 from unrollviz.draw.engine import render
 from unrollviz.draw.geometry import Box, arrange, rounded, shortened
 from unrollviz.draw.layout import kind_of, layout
+from unrollviz.draw.scene import Scene
 from unrollviz.draw.sheet import ATTRIBUTES, Sheet, escape
+from unrollviz.draw.span import Folded
 from unrollviz.draw.style import LOOKS, MUTED, NEGATIVE, POSITIVE, faded, share_width, text_width
 from unrollviz.gradient import edge_shares
 from unrollviz.graph import ROLES, Graph, Tracer, level_of_detail
@@ -559,7 +561,8 @@ def test_parallel_edges_one_highlighted():
             ]
 
     walked = [("u4", "L4", 0), ("s4", "u4", 0), ("u@q4", "s4", 0), ("q4", "u@q4", 1), ("x4", "q4", 1)]
-    assert mark(graph, arrange(graph), OnePath()).edges == tuple(walked)
+    scene = Scene(graph, Folded(graph, {}, {}, {}), OnePath())
+    assert mark(scene, arrange(graph)).edges == tuple(walked)
     _, edges = read(picture(graph, OnePath()))
     assert len([e for e in of_kind(edges, "edge") if e.tone == "path"]) == 5
 
@@ -632,7 +635,7 @@ def test_where_the_gradient_is_0_no_shares_are_shown():
 
 @pytest.mark.parametrize("detail", ["state", "op"])
 def test_the_picture_grows_linearly(detail):
-    sizes = [statements(text_run("ab" * (steps // 2) + "a").draw(detail=detail)) for steps in (10, 20, 40)]
+    sizes = [statements(text_run("ab" * (steps // 2) + "a").draw(detail=detail, fold=False)) for steps in (10, 20, 40)]
     assert sizes[2] - sizes[1] == 2 * (sizes[1] - sizes[0])
 
 
@@ -654,7 +657,7 @@ def test_the_picture_is_the_same_every_time():
 def test_every_number_has_room():
     run = text_run("ab" * 60)
     path = run.paths("L119", "W")[118]
-    nodes, _ = read(run.draw(highlight=path))
+    nodes, _ = read(run.draw(highlight=path, fold=False))
     assert max((i.box.width, i.label) for i in of_kind(nodes.values(), "number"))[1] in {
         str(n) for n in range(100, 123)
     }

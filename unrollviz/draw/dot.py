@@ -19,7 +19,7 @@ import graphviz
 import numpy as np
 
 from unrollviz.draw.colouring import Paint, gathered
-from unrollviz.draw.geometry import COPY_FONT, Box, Paper, arrange, shown, shown_on_copy
+from unrollviz.draw.geometry import COPY_FONT, DENSE_FONT, NODE_FONT, Box, Paper, arrange, shown, shown_on_copy
 from unrollviz.draw.highlight import edges_of
 from unrollviz.draw.inside import about, lines_inside, scales, squares
 from unrollviz.draw.layout import EdgeName, Place
@@ -240,6 +240,8 @@ class Drawing:
             fill = self.theme.faded(fill, 0.5) if tone == "muted" else fill
             look |= {"fillcolor": fill, "fontcolor": self.theme.legible(fill)}
             tip.append(f"{self.paint.what} {number(amount)}")
+        if node["role"] == "parameter" and self.paper.boxes[name].height < NODE_FONT + 4:
+            look["fontsize"] = f"{DENSE_FONT:g}"
         label = lines_inside(node) if self.scene.values else (shown(node["label"]),)
         self.ids[name] = self.sheet.shape(self.paper.boxes[name], f"{node['role']} {tone}", label, tip, **look)
 

@@ -22,6 +22,9 @@ from unrollviz.names import clean
 Point = tuple[float, float]
 
 NODE_FONT, COPY_FONT = 14.0, 9.0
+MANY_RAILS, DENSE_FONT = 12, 10.5
+"""How many parameters there may be until they stand closer together, in smaller letters."""
+
 SQUARES = 16
 """How many values a node has room for, where nodes show them."""
 
@@ -146,7 +149,8 @@ class _Arranger:
     def __init__(self, graph: Graph, values: bool) -> None:
         self.graph = graph
         self.places = layout(graph)
-        self.sizes = {name: _size(graph.nodes[name], values) for name in self.places.nodes}
+        self.dense = sum(row.rail is not None for row in self.places.rows) > MANY_RAILS
+        self.sizes = {name: _size(graph.nodes[name], values, self.dense) for name in self.places.nodes}
         self.occupied = {(place.column, place.row) for place in self.places.nodes.values()}
         timed = [name for name, place in self.places.nodes.items() if place.column > 0]
         self.half = max((self.sizes[name][0] / 2 for name in timed), default=20.0)
@@ -198,7 +202,8 @@ class _Arranger:
 
     def _rows(self) -> tuple[float, ...]:
         """y of every row's middle: a row of nodes is as high as its highest node and an arrow, a rail is low."""
-        heights = [25.0 if row.rail else 46.0 for row in self.places.rows]
+        rail = 18.0 if self.dense else 25.0
+        heights = [rail if row.rail else 46.0 for row in self.places.rows]
         for name, place in self.places.nodes.items():
             if place.column > 0:
                 heights[place.row] = max(heights[place.row], self.sizes[name][1] + 22)
@@ -301,14 +306,14 @@ class _Arranger:
         return x + self.right + part if forward != arriving else x - self.left - self.gap + part
 
 
-def _size(node: dict[str, object], values: bool) -> tuple[float, float]:
+def _size(node: dict[str, object], values: bool, dense: bool) -> tuple[float, float]:
     """Width and height of a node in points."""
     role = str(node["role"])
     text = text_width(shown(str(node["label"])), NODE_FONT, bold=True)
     if role == "fold":
         return 24.0, 16.0
     if role == "parameter":
-        return max(34.0, text + 18), 22.0
+        return (max(30.0, text * DENSE_FONT / NODE_FONT + 16), 16.0) if dense else (max(34.0, text + 18), 22.0)
     if values:
         squares = 0 if role == "loss" else min(SQUARES, np.asarray(node["value"]).size)
         return max(46.0, text + 14, 4.5 * squares + 16), 44.0

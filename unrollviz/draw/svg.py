@@ -80,11 +80,8 @@ def extent(sheet: Sheet) -> tuple[float, float, float, float]:
 
 def _group(id: str, kind: str, tooltip: Sequence[str], inside: str, faint: bool) -> str:
     title = "\n".join(escaped(line) for line in tooltip)
-    return (
-        f'<g id="{id}" class="{kind}"{f' opacity="{FAINT}"' if faint else ""}>'
-        + (f"<title>{title}</title>" if title else "")
-        + inside
-    )
+    opacity = f' opacity="{FAINT}"' if faint else ""
+    return f'<g id="{id}" class="{kind}"{opacity}>' + (f"<title>{title}</title>" if title else "") + inside
 
 
 def _shape(shape: Shape, ink: str, inside: str, faint: bool) -> Iterator[str]:
