@@ -38,6 +38,8 @@ def clean(text: str, limit: int = 200) -> str:
     """`text` made safe for any screen or file: every control, format or surrogate character (escape
     sequences, bidirectional marks, line breaks) as `<1B>`, and cut to `limit` characters."""
     cut = text if len(text) <= limit else text[: limit - 1] + "…"
+    if cut.isprintable():  # none of these, nor anything else out of the ordinary
+        return cut
     return "".join(f"<{ord(ch):02X}>" if unicodedata.category(ch) in _UNSAFE else ch for ch in cut)
 
 

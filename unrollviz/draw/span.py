@@ -94,15 +94,24 @@ def shown_times(
     if every is not None:
         first = min(wanted)
         shown = {step for step in wanted if (step - first) % every == 0}
-        shown |= {step for group in needed for step in group if step in wanted and len(shown) < LONGEST}
+        shown |= _with_room(shown, wanted, needed)
     elif chosen is None and fold and steps > LONGEST:
         shown = {*range(1, ENDS + 1), *range(steps - ENDS + 1, steps + 1)}
-        for group in needed:
-            shown |= {step for step in group if step in wanted and len(shown) < LONGEST}
+        shown |= _with_room(shown, wanted, needed)
         shown |= {step for step in wanted if {step - 1, step + 1} <= shown}  # a box would take as much room
     else:
         shown = wanted
     return {time for time in times if time in shown or (time < 1 and 1 in shown) or (time > steps and steps in shown)}
+
+
+def _with_room(shown: set[int], wanted: set[int], needed: Iterable[Iterable[int]]) -> set[int]:
+    """Those of the `needed` groups of steps that leave no more than LONGEST steps shown, as long as they do."""
+    found = set(shown)
+    for group in needed:
+        more = found | (wanted & set(group))
+        if len(more) <= LONGEST:
+            found = more
+    return found
 
 
 def spans(times: Collection[int], shown: Collection[int], steps: int) -> list[Span]:

@@ -108,7 +108,7 @@ class Theme:
 
     def legible(self, fill: str) -> str:
         """Black or white, whichever is read better on `fill`."""
-        return "#000000" if luminance(fill) > 0.22 else "#ffffff"
+        return "#000000" if luminance(fill) > 0.179 else "#ffffff"
 
 
 def mixed(colour: str, other: str, by: float) -> str:

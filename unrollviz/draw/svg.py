@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import escape
 
 from unrollviz.draw.geometry import Box, Point, rounded
 from unrollviz.names import clean
@@ -23,6 +22,7 @@ FAINT = 0.1
 """Opacity of what is hardly to be seen."""
 
 _DASHES = {"dashed": "5,2", "dotted": "1,5"}
+_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"})
 _ANCHORS = {"l": "start", "r": "end"}
 _FAMILY = "Helvetica,Arial,'DejaVu Sans',sans-serif"
 _BASELINE = 0.334
@@ -31,7 +31,7 @@ _LEADING = 1.2
 
 def escaped(text: str, limit: int = 200) -> str:
     """`text` between tags or in an attribute: shown letter by letter, control characters as `<1B>`."""
-    return escape(clean(text, limit), {'"': "&quot;", "'": "&#39;"})
+    return clean(text, limit).translate(_ENTITIES)
 
 
 def written(
