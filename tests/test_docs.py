@@ -10,14 +10,17 @@ import numpy as np
 import pytest
 
 import unrollviz as uz
+from unrollviz.draw.colouring import COLOURINGS
+from unrollviz.draw.highlight import GROUPS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+GUIDES = sorted((ROOT / "docs").glob("*.md"))
 COMMANDS = [
     (match[1], match[2])
-    for kind, block in BLOCKS
-    if kind == "console"
+    for text in (README, *(guide.read_text(encoding="utf-8") for guide in GUIDES))
+    for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL)
     for match in re.finditer(r"\$ (.*)\n((?:[^$].*\n|\n)*)", block)
 ]
 
@@ -29,7 +32,7 @@ def run(arguments: list[str], cwd: Path) -> str:
 
 
 @pytest.mark.parametrize(("command", "said"), COMMANDS, ids=[command for command, _ in COMMANDS])
-def test_readme_commands_run_and_print_what_they_show(command, said, tmp_path):
+def test_documented_commands_run_and_print_what_they_show(command, said, tmp_path):
     program, *arguments = shlex.split(command)
     assert program == "unrollviz"
     printed = run(["-m", "unrollviz", *arguments], tmp_path).splitlines()
@@ -67,9 +70,16 @@ def test_readme_names_the_two_commands_that_the_makefile_has():
     assert "make test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
-def test_readme_links_lead_somewhere():
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert (ROOT / target).is_file(), target
+@pytest.mark.parametrize("page", [ROOT / "README.md", *GUIDES], ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).is_file(), target
+
+
+def test_the_guide_to_pictures_names_every_choice():
+    text = (ROOT / "docs" / "pictures.md").read_text(encoding="utf-8")
+    for name in (*GROUPS, *COLOURINGS):
+        assert f"`{name}" in text, name
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.stem)

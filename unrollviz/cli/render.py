@@ -8,7 +8,7 @@ import click
 
 from unrollviz.cli.model import build
 from unrollviz.cli.options import Name, detail_option, loss_option, network_options, param_option, sources, table
-from unrollviz.cli.terminal import say
+from unrollviz.cli.terminal import progress, say
 from unrollviz.errors import UnrollvizError
 from unrollviz.names import clean
 
@@ -114,28 +114,32 @@ def render(
     drawn = [step for step in steps if isinstance(step, str)]
     if max(len(lengths), len(drawn)) > 1:
         raise UnrollvizError("--steps is given more than once; give one number T, one range A..B, or one of each")
-    run = build(steps=lengths[0] if lengths else None, **model)
     if (loss or param) and not (highlight or color_by):
         raise UnrollvizError("--loss and --param choose among paths; give --highlight or --color-by share too")
-    shown = view(
-        run,
-        highlight,
-        target=param,
-        losses=loss,
-        detail=detail,
-        color_by=color_by,
-        steps=drawn[0] if drawn else None,
-        every=every,
-        fold=not no_fold,
-        theme=theme,
-        title=title,
-        caption=caption,
-        parameters=parameters,
-        values=values,
-        animate=animate,
-        engine=engine,
-    )
-    write(shown, output, format)
+    with progress("render:", 3) as step:
+        step("unrolling")
+        run = build(steps=lengths[0] if lengths else None, **model)
+        step("looking for paths")
+        shown = view(
+            run,
+            highlight,
+            target=param,
+            losses=loss,
+            detail=detail,
+            color_by=color_by,
+            steps=drawn[0] if drawn else None,
+            every=every,
+            fold=not no_fold,
+            theme=theme,
+            title=title,
+            caption=caption,
+            parameters=parameters,
+            values=values,
+            animate=animate,
+            engine=engine,
+        )
+        step("drawing")
+        write(shown, output, format)
     say([*_about(shown), f"written: {clean(output)}"])
 
 

@@ -279,7 +279,7 @@ class Drawing:
                 x, y = box.x - aside, box.y + box.half_height(aside) + 3
             else:  # the line from a copy passes above it
                 x, y = box.x - box.width / 2 - 1, box.y - box.height / 2 - 1
-            width = 13.0 + 4.0 * max(0, len(str(position)) - 2)
+            width = 13.0 + 5.5 * max(0, len(str(position)) - 2)
             self.sheet.shape(
                 Box(x, y, width, 13, "ellipse"),
                 "number",

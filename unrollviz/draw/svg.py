@@ -49,10 +49,12 @@ def written(
     width, height = right - left, bottom - top
     number = {shape.id: index for index, shape in enumerate(sheet.shapes)}
     lines = sorted(enumerate(sheet.lines, start=1), key=lambda item: (number[item[1].tail], number[item[1].head]))
+    said = [line for shape in sheet.shapes if shape.kind == "caption" for line in shape.lines][::-1]
     parts = [
         '<?xml version="1.0" encoding="UTF-8"?>\n',
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}pt" height="{height:.0f}pt" '
-        f'viewBox="{_n(left)} {_n(top)} {_n(width)} {_n(height)}" font-family="{_FAMILY}" fill="none">\n',
+        f'viewBox="{_n(left)} {_n(top)} {_n(width)} {_n(height)}" font-family="{_FAMILY}" fill="none" '
+        f'role="img" aria-label="{escaped("; ".join(said) or "the unrolled network", 2000)}">\n',
         f'<rect x="{_n(left)}" y="{_n(top)}" width="{_n(width)}" height="{_n(height)}" fill="{sheet.theme.paper}"/>\n',
     ]
     for shape in sheet.shapes:
