@@ -87,7 +87,7 @@ def test_paths_that_avoid_steps(run):
     target, losses = run.recurrent_weight, tuple(run.loss_names())
     graph, whole = run.level(), run.gradient(run.recurrent_weight)
     time = graph.nodes(data="time")
-    for steps in ([1], [2], [2, 3]):
+    for steps in ([1], [2], [3], [2, 3]):
         away = partial(_avoids, time, frozenset(steps))
         count, term, _ = listed(graph, Group(losses), target, whole, away)
         found = summed(graph, Group(losses, avoiding=steps), target, whole)
@@ -149,6 +149,13 @@ def test_to_a_state_and_to_an_output():
         assert summed(graph, group, target, whole).count == count > 0
         assert through.keys() == edges.keys()
         assert all(through[edge] == pytest.approx(edges[edge], abs=1e-12) for edge in edges)
+
+
+def test_a_state_that_is_avoided_is_not_reached():
+    run = uz.article()
+    whole, losses = run.gradient("s2"), tuple(run.loss_names())
+    assert summed(run.level(), Group(losses, avoiding=[2]), "s2", whole).count == 0
+    assert summed(run.level(), Group(losses, avoiding=[4]), "s2", whole).count == 2
 
 
 def test_mean_lags_are_those_of_the_paths(run):

@@ -253,7 +253,8 @@ def test_a_highlighted_path_shows_where_it_begins_and_ends():
 
 
 def test_shares_of_merged_edges_are_added():
-    made = view(LONG, color_by="share")
+    made = view(long_run(24, "lstm"), color_by="share", detail="gate")
+    assert max(map(len, made.folded.merged.values())) == 4
     drawn, shares = made.drawing, made.paint.edges
     for edge, merged in made.folded.merged.items():
         if any(of in shares for of in merged):

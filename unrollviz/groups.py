@@ -75,14 +75,12 @@ class Sum:
 
 def summed(graph: Graph, group: Group, target: str, whole: Array) -> Sum:
     """The exact sum over a group; `whole` is the gradient that its share is of."""
-    nodes = graph.nodes
-    losses = [name for name in group.losses if nodes[name]["time"] not in group.avoiding]
     fold = _fold(graph, group, target)
     count, term = 0, np.zeros_like(whole)
-    for arrival in sweep(graph, losses, [target], fold, COUNTS):
+    for arrival in sweep(graph, group.losses, [target], fold, COUNTS):
         count += int(arrival.rows.sum())
     with arithmetic():
-        for arrival in sweep(graph, losses, [target], fold):
+        for arrival in sweep(graph, group.losses, [target], fold):
             term = term + arrival.edge.jacobian.vjp(arrival.cotangents.sum(axis=0, keepdims=True))[0]
     return Sum(count, frobenius(term), share_of(term, whole), term)
 
@@ -202,12 +200,12 @@ def _fold(graph: Graph, group: Group, target: str, reach: _Reach | None = None) 
     lag, nodes = group.lag, graph.nodes
 
     def cross(labels: Labels, edge: Edge) -> tuple[Labels, Labels | None]:
+        if nodes[edge.tail]["time"] in group.avoiding:
+            return labels, np.zeros(len(labels), dtype=bool)
         if edge.tail == target:
             step = entry_step(graph, edge)
             wanted = group.entries is None or step in group.entries
             return labels, (labels - step == lag) & wanted if lag is not None else np.full(len(labels), wanted)
-        if nodes[edge.tail]["time"] in group.avoiding:
-            return labels, np.zeros(len(labels), dtype=bool)
         if lag is not None and reach is not None and edge.tail in reach.entries:
             first, last = reach.entries[edge.tail]
             return labels, (labels - lag >= first) & (labels - lag <= last)
