@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -180,6 +181,35 @@ def test_a_path_is_highlighted_by_number_or_by_its_nodes(tmp_path):
     assert (tmp_path / "number.dot").read_text() == (tmp_path / "nodes.dot").read_text()
 
 
+def test_a_group_is_highlighted_and_its_figures_are_printed(tmp_path):
+    said = output("render", "--highlight", "lag:1", "--theme", "dark", "--values", "-o", "lag.svg", cwd=tmp_path)
+    assert said.splitlines() == [
+        "lag 1: 4 of 15 paths · norm of their sum 0.2664 · share +15.2 % of ∂L/∂W",
+        "written: lag.svg",
+    ]
+
+
+def test_steps_are_a_number_or_a_range_or_both(tmp_path):
+    def headings(*arguments: str) -> list[str]:
+        output("render", *arguments, "-o", "x.svg", cwd=tmp_path)
+        return re.findall(
+            r'font-size="12"[^>]*>(t = \d+|⋯ [\d,]+ steps? ⋯)</text>', (tmp_path / "x.svg").read_text(encoding="utf-8")
+        )
+
+    assert headings("--steps", "3") == ["t = 0", "t = 1", "t = 2", "t = 3"]
+    assert headings("--steps", "2..4") == ["⋯ 1 step ⋯", "t = 2", "t = 3", "t = 4", "⋯ 1 step ⋯"]
+    assert headings("--steps", "1000", "--steps", "95..96") == ["⋯ 94 steps ⋯", "t = 95", "t = 96", "⋯ 904 steps ⋯"]
+    assert headings("--steps", "30", "--every", "10")[:3] == ["t = 0", "t = 1", "⋯ 9 steps ⋯"]
+    assert len(headings("--steps", "30", "--no-fold")) == 31
+
+
+def test_render_animates(tmp_path):
+    output("render", "--animate", "-o", "x.svg", cwd=tmp_path)
+    assert "<animate " in (tmp_path / "x.svg").read_text(encoding="utf-8")
+    output("render", "--format", "svg-frames", "-o", "frames", cwd=tmp_path)
+    assert (tmp_path / "frames" / "frame-001.svg").exists()
+
+
 def test_text_files_and_arrays(tmp_path):
     (tmp_path / "hello.txt").write_text("hello\n", encoding="utf-8")
     assert output("info", "--text-file", "hello.txt", cwd=tmp_path) == output("info", "--text", "hello")
@@ -226,6 +256,14 @@ def test_text_files_and_arrays(tmp_path):
         (["render", "--highlight", "L4,s3,W", "-o", "x.svg"], "unknown step of a path from L4 's3'"),
         (["render", "--engine", "neato", "-o", "x.svg"], "engine"),
         (["render", "--color-by", "shares", "-o", "x.svg"], "did you mean share?"),
+        (["render", "--theme", "drak", "-o", "x.svg"], "did you mean dark?"),
+        (["render", "--format", "svgg", "-o", "x"], "did you mean svg?"),
+        (["render", "--highlight", "lga:1", "-o", "x.svg"], "did you mean lag?"),
+        (["render", "--steps", "1..9", "-o", "x.svg"], "from step 1 to step 5"),
+        (["render", "--steps", "x", "-o", "x.svg"], "--steps"),
+        (["render", "--steps", "3", "--steps", "4", "-o", "x.svg"], "more than once"),
+        (["render", "--every", "0", "-o", "x.svg"], "--every"),
+        (["render", "--animate", "-o", "x.png"], "only an SVG"),
         (["debug", "--script", "none.txt"], "none.txt: cannot be read"),
         (["paths", "--bad"], "No such option"),
     ],
