@@ -177,10 +177,10 @@ def _route(asked: _Asked, text: str) -> Highlight:
             raise UnrollvizError(f"'{clean(part)}' counts nothing; write {name}=2, or {name} for at least once")
         edges = frozenset[tuple[str, str, int]]().union(*members)
         uses.append(Uses(edges, int(number), int(number)) if equals else Uses(edges, 1))
-        words.append(f"{name} {number} ×" if equals else f"through {name}")
+        words.append(f"through {name}" if not equals else f"{name} {int(number)} ×" if int(number) else f"no {name}")
     if not uses:
         raise UnrollvizError(f"route: names no kind of edge; write route:{names[0] if names else 'W'}=1")
-    return _group(asked, "route " + ", ".join(words), Group(asked.paths.losses, uses=tuple(uses)))
+    return _group(asked, "route: " + ", ".join(words), Group(asked.paths.losses, uses=tuple(uses)))
 
 
 def _group(asked: _Asked, words: str, group: Group) -> Highlight:
