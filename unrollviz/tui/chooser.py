@@ -43,7 +43,7 @@ class Chooser(ModalScreen[str | None]):
         with Vertical(classes="window") as window:
             window.border_title = Content(clean(self.title_text))
             window.border_subtitle = "Enter takes it · Esc leaves it"
-            yield Input(placeholder="type a name, or pick one with ↑ ↓", select_on_focus=False)
+            yield Input(placeholder="type a name, or pick one with Up and Down", select_on_focus=False)
             yield Static(markup=False)
             yield OptionList(markup=False)
 

@@ -57,7 +57,7 @@ def aim(stepper: Stepper, text: str) -> int | str:
 
 def watch(state: DebugState) -> Prompt:
     """An expression; see `stops.watched`."""
-    hint = f"W.grad[0, 1] · stop loss: also stop where it changes · → completes\n{NAMES}"
+    hint = f"W.grad[0, 1] · stop loss: also stop where it changes · Right completes\n{NAMES}"
     words = words_of(state.stepper.run.graph)
     return Prompt("watch", "", hint, lambda text: watched(text)(state.stepper), words)
 

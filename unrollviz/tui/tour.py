@@ -87,8 +87,8 @@ QUESTIONS: tuple[Question, ...] = (
 )
 
 LAST = (
-    "Now it is yours: n and p step through it, forwards and back; Tab or 1 … 5 go to the panels, ↓ in the paths lights "
-    "another one; ? says what else there is."
+    "Now it is yours: n and p step through it, forwards and back; Tab or 1 … 5 go to the panels, Down in the paths "
+    "lights another one; ? says what else there is."
 )
 
 
