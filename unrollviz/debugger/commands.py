@@ -257,7 +257,7 @@ COMMANDS: tuple[Command, ...] = (
     *(
         Command((kind,), form.removeprefix(f"{kind} "), says, _editor(kind))
         for kind, form, says in (
-            ("set", FORMS["set"], "change a weight, an input or an initial state"),
+            ("set", FORMS["set"], "change an entry of a weight, an input or a state; what is set depends on nothing"),
             ("cut", FORMS["cut"], "let no gradient go from a node back to one before it"),
             ("clip", FORMS["clip"], "scale a cotangent, or the gradient, down to a norm"),
         )
