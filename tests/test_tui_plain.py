@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
-from textual.scrollbar import ScrollBar
 from test_tui import DebugApp, Pilot, Terminal, drive, hostile_run, press, screen
+from textual.scrollbar import ScrollBar
 
 import unrollviz as uz
 from unrollviz.draw.text import ASCII_CELLS, ascii_only

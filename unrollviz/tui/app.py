@@ -30,7 +30,7 @@ from unrollviz.tui.plain import knows_unicode
 from unrollviz.tui.scene import Scene, scene
 from unrollviz.tui.sheet import Sheet
 from unrollviz.tui.stops import Changed, Stops, watched
-from unrollviz.tui.tour import LOSS, Revealed, Tour
+from unrollviz.tui.tour import LOSS, Revealed, Tour, fits
 from unrollviz.tui.view import kept
 from unrollviz.tui.web import in_browser
 from unrollviz.tui.window import Window
@@ -56,10 +56,12 @@ def debug(
         detail: the level of detail that is stepped through.
         tour: begin with the tour, which is about the article's network.
     Raises:
-        UnrollvizError: where there is no terminal.
+        UnrollvizError: where there is no terminal, or no tour of this run.
         UnknownName: with the nearest name, for an unknown loss, parameter or level of detail.
     """
     check_terminal()
+    if tour and not fits(run.origin if isinstance(run, Stepper) else run):
+        raise UnrollvizError("the tour is about the article's network of five steps, uz.article(); leave out tour=True")
     stepper = run if isinstance(run, Stepper) else go.opened(run, losses, target, detail)
     unicode = in_browser() or knows_unicode(os.environ)
     app = DebugApp(first_scene(stepper, listing=False), stepper, tour=tour, unicode=unicode)
@@ -84,8 +86,8 @@ def check_terminal() -> None:
             raise UnrollvizError(f"the debugger needs a terminal, but {name} is none; start it from a terminal window")
     if os.environ.get("TERM", "") in ("", "dumb"):
         raise UnrollvizError(
-            "the debugger needs a terminal that can place the cursor; set TERM, for instance to xterm, or give commands "
-            "line by line: unrollviz debug --script -"
+            "the debugger needs a terminal that can place the cursor; set TERM, for instance to xterm, or give "
+            "commands line by line: unrollviz debug --script -"
         )
 
 
