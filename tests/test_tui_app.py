@@ -30,7 +30,7 @@ from unrollviz.tui.help import help_text
 from unrollviz.tui.look import palette
 from unrollviz.tui.prompt import Prompt
 from unrollviz.tui.sheet import Sheet
-from unrollviz.tui.stops import Stops
+from unrollviz.tui.stops import Stops, places
 from unrollviz.tui.tour import QUESTIONS, Tour
 from unrollviz.tui.view import PANELS, restored
 
@@ -379,6 +379,16 @@ def test_a_view_that_makes_no_sense_is_left_aside(article: uz.Run) -> None:
     hostile = {"folded": 3, "page": "x", "flow": ["tree"], "panel": None, "selected": "zz", "path": ["L4", "W", 3]}
     assert restored(state, hostile) is state
     assert restored(state, {"path": ["L4", "yhat3"], "selected": ["s1"]}) is state
+
+
+@pytest.mark.parametrize(("cell", "layers", "name"), [("elman", 1, "s"), ("lstm", 1, "h"), ("gru", 2, "l2.h")])
+def test_what_is_offered_for_a_breakpoint_can_be_typed(cell: str, layers: int, name: str) -> None:
+    run = uz.article(cell=cell, layers=layers)
+    said = places(run.graph)
+    assert f"{name}* if complete" in said
+    first, rest = said.split("\n")
+    for text in (*first.split(" · "), rest.split(": ")[1]):
+        assert go.with_breakpoint(go.opened(run), text).breakpoints
 
 
 def test_breakpoints_without_a_node_are_marked_too(article: uz.Run) -> None:

@@ -163,20 +163,39 @@ ACTIONS: tuple[Action, ...] = (
     Action("path_down", "Down", "light the path below", PATHS, "paths"),
     Action("path_page_up", "PgUp", "ten paths, or factors, up", PATHS, "paths"),
     Action("path_page_down", "PgDn", "ten paths, or factors, down", PATHS, "paths"),
-    Action("path_open", "Enter", "the path's factors: where it shrinks or grows; back to the list", PATHS, "paths"),
-    Action("path_order", "a", "sort: in order, by norm, by |share|, by lag", PATHS, "paths"),
-    Action("path_filter", "f", "list only paths through a node, of a lag, of a share …", PATHS, "paths"),
+    Action(
+        "path_open",
+        "Enter",
+        "the path's factors: where it shrinks or grows; back to the list",
+        PATHS,
+        "paths",
+        brief="factors",
+    ),
+    Action("path_order", "a", "sort: in order, by norm, by |share|, by lag", PATHS, "paths", brief="sort"),
+    Action(
+        "path_filter", "f", "list only paths through a node, of a lag, of a share …", PATHS, "paths", brief="filter"
+    ),
     Action("path_stop", "Esc", "stop the work; then out of the factors; then every path again", PATHS, "paths"),
-    Action("flow_view", "a", "by partial paths, lag, loss, entry step, route, M[t,k]", PATHS, "flow", _view(1)),
-    Action("flow_view_back", "A", "the view before", PATHS, "flow", _view(-1)),
+    Action(
+        "flow_view",
+        "a",
+        "by partial paths, lag, loss, entry step, route, M[t,k]",
+        PATHS,
+        "flow",
+        _view(1),
+        brief="take apart",
+    ),
+    Action("flow_view_back", "A", "the view before", PATHS, "flow", _view(-1), brief="take apart"),
     Action("flow_up", "Up", "select the branch, row or cell above", PATHS, "flow"),
     Action("flow_down", "Down", "select the one below", PATHS, "flow"),
     Action("flow_left", "Left", "close the branch, or up to its parent; the cell to the left", PATHS, "flow"),
     Action("flow_right", "Right", "open the branch, then into it; the cell to the right", PATHS, "flow"),
     Action("flow_page_up", "PgUp", "one screen up", PATHS, "flow"),
     Action("flow_page_down", "PgDn", "one screen down", PATHS, "flow"),
-    Action("flow_open", "Enter", "open or close the branch; list the paths of the row or cell", PATHS, "flow"),
-    Action("flow_list", "Space", "list the paths of the branch, row or cell", PATHS, "flow"),
+    Action(
+        "flow_open", "Enter", "open or close the branch; list the paths of the row or cell", PATHS, "flow", brief="open"
+    ),
+    Action("flow_list", "Space", "list the paths of the branch, row or cell", PATHS, "flow", brief="list paths"),
     Action("flow_stop", "Esc", "stop the work", PATHS, "flow"),
     Action("event_up", "Up", "select the event above", PATHS, "events"),
     Action("event_down", "Down", "select the event below", PATHS, "events"),
@@ -196,7 +215,15 @@ ACTIONS: tuple[Action, ...] = (
     Action("zoom_in", "+", "a finer level of detail; past the finest, the neurons of the selected node", LOOK),
     Action("zoom_out", "-", "a coarser level of detail", LOOK),
     Action("fold", "f", "fold long spans of steps, or unfold them", LOOK, "graph", to.refolded, brief="fold"),
-    Action("open", "Enter", "open the selected node into its neurons, or close it", LOOK, "graph", to.opened),
+    Action(
+        "open",
+        "Enter",
+        "open the selected node into its neurons, or close it",
+        LOOK,
+        "graph",
+        to.opened,
+        brief="neurons",
+    ),
     Action("scroll_back", "PgUp", "scroll one screen back in time", LOOK, "graph"),
     Action("scroll_on", "PgDn", "scroll one screen on in time", LOOK, "graph"),
     Action("scroll_up", "Up", "scroll up", LOOK, "inspector"),
@@ -204,7 +231,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("page_up", "PgUp", "scroll one screen up", LOOK, "inspector"),
     Action("page_down", "PgDn", "scroll one screen down", LOOK, "inspector"),
     Action(
-        "page", "v", "the next page: overview, value, cotangent, edge, neurons", LENS, change=_turn(1), brief="view"
+        "page", "v", "the next page: overview, value, cotangent, edge, neurons", LENS, change=_turn(1), brief="page"
     ),
     Action("page_back", "V", "the page before", LENS, change=_turn(-1)),
     Action("instance", "i", "the next instance; after the last one the whole batch", LENS, change=_instance(1)),
@@ -213,7 +240,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("edge_back", ",", "of the edge before", LENS, change=_edge(-1)),
     Action("unit_left", "Left", "numbers from the unit to the left on; its formula", LENS, "inspector", _unit(-1)),
     Action("unit_right", "Right", "from the unit to the right on", LENS, "inspector", _unit(1)),
-    Action("sort", "a", "numbers as they stand, the largest first, or the smallest", LENS, "inspector", _sort),
+    Action(
+        "sort", "a", "numbers as they stand, the largest first, or the smallest", LENS, "inspector", _sort, brief="sort"
+    ),
     Action("enlarge", "m", "the panel with the focus on the whole screen, and back", SCREEN),
     Action("light", "t", "dark or light screen", SCREEN),
     Action("stop", "Esc", "stop what is being worked out", SCREEN, brief="stop", when=_busy),
@@ -286,5 +315,16 @@ def of_now(state: DebugState, panel: str) -> dict[str, list[str]]:
     return together
 
 
-_RANKS = {"stop": 0, "event": 1, "step": 1, "phase": 1, "undo": 2, "continue": 2, "panel": 4, "go to": 5}
+_RANKS = {
+    "stop": 0,
+    "event": 1,
+    "step": 1,
+    "phase": 1,
+    "undo": 2,
+    "continue": 2,
+    "panel": 4,
+    "fold": 5,
+    "neurons": 5,
+    "go to": 5,
+}
 """Which words come first in the line of keys; the others stand as in the table."""

@@ -48,6 +48,7 @@ class Chooser(ModalScreen[str | None]):
             yield OptionList(markup=False)
 
     def on_mount(self) -> None:
+        self.set_focus(self.query_one(Input))  # before the window is seen, so that no key is lost
         self.query_one(OptionList).can_focus = False
         self._offer("")
 

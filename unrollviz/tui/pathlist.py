@@ -117,6 +117,7 @@ class PathList(WorkPanel, can_focus=True, inherit_bindings=False):
             self.trouble = "no path is like that; f changes the filter"
         elif not keep or found.indices is not None:
             self._light(0)
+        self._fall()
         self.fit()
         self._reveal()
         self._need()

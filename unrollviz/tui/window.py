@@ -150,8 +150,9 @@ class Window(App[None]):
         self._go_to_panel(-1)
 
     def _go_to_panel(self, by: int) -> None:
-        now = next((index for index, panel in enumerate(self.panels) if panel.id == self.state.panel), 0)
-        self.panels[(now + by) % len(self.panels)].focus()
+        """At once, and not by a message: the next key may be there already."""
+        now = next((index for index, panel in enumerate(self.panels) if panel is self.focused), 0)
+        self.screen.set_focus(self.panels[(now + by) % len(self.panels)])
 
     def action_panel(self, number: int) -> None:
         """Go to a panel; but a digit may also be part of a number, which then belongs to the key after it."""
