@@ -953,7 +953,7 @@ KEPT = {"debugger": SNAPSHOTS.parent.parent / "docs"}
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_pictures(name: str) -> None:
-    """Compare with tests/snapshots and docs; UPDATE_SNAPSHOTS=1 writes them anew, to be looked at before they are kept."""
+    """Compare with what is kept; UPDATE_SNAPSHOTS=1 writes them anew, to be looked at before they are kept."""
     make, size, keys = PICTURES[name]
     kept = KEPT.get(name, SNAPSHOTS) / f"{name}.svg"
 
