@@ -12,6 +12,13 @@ from unrollviz.arrays import Array, Shape
 from unrollviz.jacobians import Dense, Diagonal, Identity, Jacobian, frobenius
 
 
+def scaled(jacobian: Jacobian, factors: Array) -> Jacobian:
+    """`jacobian` with every output by a factor of its own: 0 where it is not to depend on its input.
+
+    `factors` has the shape of the output."""
+    return Composite("y", "x", (("y", "scaled", Diagonal(factors)), ("scaled", "x", jacobian)))
+
+
 def _sum_of(one: Array, other: Array) -> Array:
     """The sum of two matrices, either of which may be given by its diagonal."""
     if one.ndim == other.ndim:
