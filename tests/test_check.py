@@ -9,7 +9,7 @@ from strategies import Recipe, bounded, recipes
 import unrollviz as uz
 from unrollviz import check as check_module
 from unrollviz import composite, jacobians, ops, paths, sweep
-from unrollviz import flow as flow_module
+from unrollviz import summed as summed_module
 from unrollviz.check import BOUNDS, Comparison, Report, relative
 from unrollviz.errors import UnknownName
 from unrollviz.jacobians import Diagonal, Outer
@@ -327,13 +327,13 @@ def test_the_state_that_multiplies_w_must_be_the_one_before(run):
 
 
 def test_gathered_outer_products_added_to_the_wrong_label_are_found(monkeypatch, run):
-    right = flow_module.TermSum._multiply
+    right = summed_module.TermSum._multiply
 
     def forget(self):
         self._outer = self._outer[:-1]
         right(self)
 
-    monkeypatch.setattr(flow_module.TermSum, "_multiply", forget)
+    monkeypatch.setattr(summed_module.TermSum, "_multiply", forget)
     assert failing(run)
 
 

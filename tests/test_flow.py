@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from strategies import Recipe, bounded, integer_dags, recipes
 
 import unrollviz as uz
-from unrollviz import flow as flow_module
+from unrollviz import summed as summed_module
 from unrollviz import terms as terms_module
 from unrollviz.errors import UnrollvizError
 from unrollviz.flow import flow
@@ -233,13 +233,13 @@ def test_norms_are_the_same_when_sums_are_formed_a_few_at_a_time(monkeypatch, by
 def test_sums_never_take_more_than_the_limit_at_once(monkeypatch):
     taken = []
 
-    class Watched(flow_module.TermSum):
+    class Watched(summed_module.TermSum):
         def __init__(self, labels, shape):
             taken.append(8 * labels * int(np.prod(shape)))
             super().__init__(labels, shape)
 
     run = Recipe(steps=6).unroll()
-    monkeypatch.setattr(flow_module, "TermSum", Watched)
+    monkeypatch.setattr(summed_module, "TermSum", Watched)
     monkeypatch.setattr(terms_module, "MEMORY_LIMIT", 300)
     found = run.flow("W", by="lag", detail="op")
     assert len(taken) == 2
@@ -260,7 +260,7 @@ def test_outer_products_are_gathered_across_more_steps_than_fit_in_one_batch(mon
     run = Recipe(steps=9, instances=2).unroll()
     before = {by: run.flow("W", by=by).terms for by in FOLDS}
     for gathered in (1, 2, 3):
-        monkeypatch.setattr(flow_module.TermSum, "GATHERED", gathered)
+        monkeypatch.setattr(summed_module.TermSum, "GATHERED", gathered)
         for by, terms in before.items():
             np.testing.assert_allclose(run.flow("W", by=by).terms, terms, rtol=1e-12, atol=1e-15)
 

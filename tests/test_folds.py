@@ -308,13 +308,21 @@ def test_unknown_names_are_refused_with_the_nearest():
 
 @pytest.mark.parametrize(("limit", "value"), [("STACK_LIMIT", 8 * 2 * 100), ("LABEL_LIMIT", 100)])
 def test_too_many_labels_are_refused_before_the_memory_is_taken(monkeypatch, limit, value):
-    import unrollviz.flow as flow_module
+    import unrollviz.summed as summed_module
 
-    monkeypatch.setattr(flow_module, limit, value)
+    monkeypatch.setattr(summed_module, limit, value)
     run = unrolled("lstm", steps=12)
     with pytest.raises(UnrollvizError, match=r"too many different labels.*route:weights,highway"):
         run.flow("W_f", by="route")
     assert len(run.flow("W_f", by="route:weights").labels) == 12
+
+
+def test_rows_that_do_not_fit_into_memory_are_refused(monkeypatch):
+    monkeypatch.setattr("unrollviz.table.STACK_LIMIT", 200)
+    run = unrolled("lstm", steps=12)
+    with pytest.raises(UnrollvizError, match=r"cotangents of 12 losses.*take entry"):
+        run.flow("W_f", by="temporal")
+    assert len(run.flow("W_f", by="entry").norms) == 12
 
 
 def test_too_many_paths_are_refused_with_their_number():

@@ -198,11 +198,12 @@ def test_scaling_changes_no_number_where_nothing_is_small(article, monkeypatch):
     before = article.flow("W", by="temporal")
     monkeypatch.setattr(sweep_module, "EVERY", 1)
     monkeypatch.setattr("unrollviz.stacks.TINY", 1e150)  # everything is scaled now, at every step
-    after = article.flow("W", by="temporal")
+    after = uz.article().flow("W", by="temporal")
     np.testing.assert_array_equal(after.terms, before.terms)
     np.testing.assert_allclose(after.norms, before.norms, rtol=1e-15)
     np.testing.assert_allclose(after.log10_norms, before.log10_norms, atol=1e-13)
-    np.testing.assert_array_equal(article.gradient("W"), before.gradient)
+    np.testing.assert_array_equal(after.gradient, before.gradient)
+    assert after._logs is not None and before._logs is None  # it was scaled, and before it was not
 
 
 # ---------------------------------------------------------------- room

@@ -924,6 +924,10 @@ def test_no_byte_of_the_data_commands_the_terminal() -> None:
         assert payload not in terminal.output
 
 
+def two_layers() -> uz.Run:
+    return uz.article(cell="lstm", layers=2)
+
+
 # ---- pictures ------------------------------------------------------------------------------------------------------
 
 
@@ -939,14 +943,19 @@ PICTURES: dict[str, tuple[Callable[[], uz.Run], tuple[int, int], tuple[str, ...]
     "text_light": (spelled, (80, 24), ("t", "end")),
     "article_op": (uz.article, (80, 24), ("d", "]", "]", *"nnnnnnnnnn")),
     "help": (uz.article, (80, 24), ("?",)),
+    "article_light": (uz.article, (120, 40), ("t", "]", "]", *"nnnn", "tab")),
+    "lstm_light": (two_layers, (120, 40), ("t", "]", "]", *"nnnn", "tab", "tab", "tab", "down", "right")),
+    "debugger": (uz.article, (112, 40), ("l", *"L4", "enter", "g", *"s2", "enter", "r", "r", "tab", "tab", "down")),
 }
+KEPT = {"debugger": SNAPSHOTS.parent.parent / "docs"}
+"""Pictures that are more than snapshots: the README shows the debugger in the middle of the backward pass."""
 
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_pictures(name: str) -> None:
-    """Compare with tests/snapshots; UPDATE_SNAPSHOTS=1 writes them anew, to be looked at before they are kept."""
+    """Compare with what is kept; UPDATE_SNAPSHOTS=1 writes them anew, to be looked at before they are kept."""
     make, size, keys = PICTURES[name]
-    kept = SNAPSHOTS / f"{name}.svg"
+    kept = KEPT.get(name, SNAPSHOTS) / f"{name}.svg"
 
     async def script(app: DebugApp, pilot: Pilot[None]) -> None:
         await press(app, pilot, *keys)
@@ -955,7 +964,8 @@ def test_pictures(name: str) -> None:
             kept.write_text(svg, encoding="utf-8")
         assert svg == kept.read_text(encoding="utf-8")
 
-    drive(app_for(make()), script, size)
+    run = make()
+    drive(app_for(run, target=run.recurrent_weight), script, size)
 
 
 def test_state_is_frozen(article: uz.Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
@@ -10,7 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from rich.cells import cell_len
-from test_tui import SCRIPTS, Script, acts, drive, long_run, press, screen, settled
+from test_tui import SCRIPTS, Script, acts, drive, long_run, press, screen, settled, spelled
 from textual.command import CommandPalette
 from textual.pilot import Pilot
 
@@ -21,7 +22,7 @@ from unrollviz.errors import MissingExtra, UnrollvizError
 from unrollviz.tui import state as to
 from unrollviz.tui import web
 from unrollviz.tui.actions import ACTIONS, of_now
-from unrollviz.tui.app import DebugApp, first_scene
+from unrollviz.tui.app import DebugApp, debug, first_scene
 from unrollviz.tui.chooser import Chooser
 from unrollviz.tui.complete import Completer, words_of
 from unrollviz.tui.eventlist import EventList
@@ -29,7 +30,7 @@ from unrollviz.tui.help import help_text
 from unrollviz.tui.look import palette
 from unrollviz.tui.prompt import Prompt
 from unrollviz.tui.sheet import Sheet
-from unrollviz.tui.stops import Stops
+from unrollviz.tui.stops import Stops, places
 from unrollviz.tui.tour import QUESTIONS, Tour
 from unrollviz.tui.view import PANELS, restored
 
@@ -378,6 +379,64 @@ def test_a_view_that_makes_no_sense_is_left_aside(article: uz.Run) -> None:
     hostile = {"folded": 3, "page": "x", "flow": ["tree"], "panel": None, "selected": "zz", "path": ["L4", "W", 3]}
     assert restored(state, hostile) is state
     assert restored(state, {"path": ["L4", "yhat3"], "selected": ["s1"]}) is state
+
+
+@pytest.mark.parametrize(("cell", "layers", "name"), [("elman", 1, "s"), ("lstm", 1, "h"), ("gru", 2, "l2.h")])
+def test_what_is_offered_for_a_breakpoint_can_be_typed(cell: str, layers: int, name: str) -> None:
+    run = uz.article(cell=cell, layers=layers)
+    said = places(run.graph)
+    assert f"{name}* if complete" in said
+    first, rest = said.split("\n")
+    for text in (*first.split(" · "), rest.split(": ")[1]):
+        assert go.with_breakpoint(go.opened(run), text).breakpoints
+
+
+def test_breakpoints_without_a_node_are_marked_too(article: uz.Run) -> None:
+    async def script(app: DebugApp, pilot: Pilot[None]) -> None:
+        def line(word: str) -> str:
+            return next(line for line in screen(app).splitlines() if word in line)
+
+        assert "!" not in screen(app)
+        await press(app, pilot, "B", *typed("t=3"), "enter", "a", *typed("phase=sum"), "enter", "escape")
+        assert "!3" in line(" step ")
+        assert "→ !sum" in line("backward")
+        assert "! stop" in screen(app)
+        await press(app, pilot, "B", "a", *typed("t=2 if norm(value) > 9"), "enter", "escape")
+        assert "!2" in line(" step ")
+        found = app.state.stepper.breakpoints[0].places(app.state.scene.timeline).tolist()
+        await press(app, pilot, "B", "d", "down", "d", "escape")  # t=3 and t=2 go; the step is entered in each phase
+        assert len(found) == 3
+        assert "!" not in line(" step ")
+        await press(app, pilot, "B", "space", "a", *typed("norm(cotangent) < 0.1"), "enter", "escape")
+        assert "!sum" not in screen(app)
+        assert "! norm(cotangent) < 0.1" in line("level state")
+
+    drive(app_of(article), script)
+
+
+def test_the_events_at_which_it_may_stop_are_marked(article: uz.Run) -> None:
+    async def script(app: DebugApp, pilot: Pilot[None]) -> None:
+        await press(app, pilot, "B", *typed("t=3"), "enter", "escape", "5")
+        stepper = app.state.stepper
+        places = stepper.breakpoints[0].places(stepper.timeline).tolist()
+        assert [cursor for cursor in range(66) if app.state.marks.at(cursor)] == places
+        await press(app, pilot, "c")
+        assert re.search(rf"▶! {places[0]} forward  3", screen(app))
+
+    drive(app_of(article), script)
+
+
+def test_a_tour_of_another_network_is_refused_before_anything_opens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unrollviz.tui.app.check_terminal", lambda: None)
+    monkeypatch.setattr(DebugApp, "run", lambda app: None)
+    monkeypatch.setattr("gc.freeze", lambda: None)
+    monkeypatch.setattr("sys.setswitchinterval", lambda seconds: None)
+    assert debug(uz.article(), tour=True) == 0
+    assert debug(go.opened(uz.article()), tour=True) == 0
+    for other in (uz.article(cell="lstm"), uz.article(layers=2), spelled("hell")):
+        with pytest.raises(UnrollvizError, match="about the article's network"):
+            debug(other, tour=True)
+        assert debug(other) == 0
 
 
 # ---- the tour -------------------------------------------------------------------------------------------------------

@@ -382,3 +382,31 @@ def test_all_pages_on_the_screen(size: tuple[int, int]) -> None:
         assert all(cell_len(line) == size[0] for line in screen(app).splitlines())
 
     drive(app_for(gated(), target="W_f", detail="gate"), script, size)
+
+
+@pytest.mark.parametrize(
+    ("cell", "parameter", "time", "wanted"),
+    [
+        ("elman", "W", 3, "W multiplies s₂: ∂L/∂W gets ∂L/∂a₃ · s₂ᵀ"),
+        ("elman", "V", 4, "V multiplies s₄: ∂L/∂V gets ∂L/∂z₄ · s₄ᵀ"),
+        ("lstm", "W_f", 1, "W_f multiplies h₀: ∂L/∂W_f gets ∂L/∂a_f₁ · h₀ᵀ"),
+        ("gru", "W_n", 2, "W_n multiplies h₁: ∂L/∂W_n gets "),
+        ("elman", "b", 2, ""),
+    ],
+)
+@pytest.mark.parametrize("detail", ["state", "op"])
+def test_a_weight_tells_which_state_multiplies_its_gradient(
+    cell: str, parameter: str, time: int, wanted: str, detail: str
+) -> None:
+    run = uz.article(cell=cell)
+    state = opened(run, parameter, detail=detail)
+    assert "multiplies" not in text(state)
+    times = state.scene.layout.times
+    copies = [place for place, edge in state.scene.copies.items() if edge[0] == parameter]
+    copy = next(place for place in copies if times[place.column] == time)
+    said = text(to.selected(state, copy), (120, 30))
+    assert wanted in said if wanted else "multiplies" not in said
+    if parameter == "W":  # and it is true
+        term = next(path.term for path in run.paths(None, "W", detail="op") if path.entry == 5)
+        delta = run.gradient("a5")
+        assert np.allclose(term, np.outer(delta, run.graph.nodes["s4"]["value"]))

@@ -283,6 +283,21 @@ def test_the_factors_of_the_selected_path(article: uz.Run) -> None:
     drive(app_for(article), script, (130, 100))
 
 
+def test_the_factors_are_those_of_the_scene_that_is_shown(article: uz.Run) -> None:
+    """Another level of detail, or another loss, while the factors are open: they are worked out anew."""
+
+    async def script(app: DebugApp, pilot: Pilot[None]) -> None:
+        panel = await at_paths(app, pilot, "enter")
+        for keys in (("d",), ("l", *"L3", "enter"), ("o", *"U", "enter")):
+            await press(app, pilot, *keys)
+            await settle(app, pilot)
+            assert panel.fall is not None
+            assert panel.fall.path.nodes == app.state.lit.nodes
+            assert f"{panel.fall.path.factors[1].symbol} " in screen(app)
+
+    drive(app_for(article), script, (130, 60))
+
+
 @pytest.mark.parametrize("width", [20, 40, 60, 120])
 def test_a_waterfall_shows_where_it_shrinks_and_where_it_grows(width: int, article: uz.Run) -> None:
     path = max(article.paths("L5", "W"), key=lambda path: path.lag)

@@ -63,6 +63,58 @@ def test_a_set_number_gives_what_a_fresh_run_gives(
     assert same(applied(run, [], run.loss_names()), run)
 
 
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize(("cell", "node"), [("elman", "s3"), ("elman", "a3"), ("gru", "z2"), ("lstm", "c3")])
+def test_a_computed_entry_that_is_set_depends_on_nothing(cell: str, node: str, both: bool) -> None:
+    """Every gradient against central differences of the edited loss; the entry's own is that of the value set."""
+    run = uz.article(cell=cell, layers=2, bidirectional=both)
+    name = f"l1.{'bwd.' if both else ''}{node}"
+    found = applied(run, [edit(f"set {name}[1] = 0.3", run)], run.loss_names())
+    assert found.graph.nodes[name]["value"][0, 1] == 0.3
+    assert run.graph.nodes[name]["value"][0, 1] != 0.3
+
+    def loss(params: dict[str, np.ndarray], value: float = 0.3) -> float:
+        network = run.network.replace(**params)
+        return unroll_batch(network, run.batch, overrides={name: {(0, 1): value}}).loss
+
+    step = 1e-5
+    for parameter in (p for p in run.network.params if p.startswith(("l1", "V"))):
+        gradient = found.gradient(parameter)
+        for index in list(np.ndindex(gradient.shape))[:4]:
+            sides = []
+            for sign in (1, -1):
+                moved = np.array(run.network.params[parameter])
+                moved[index] += sign * step
+                sides.append(loss({parameter: moved}))
+            assert gradient[index] == pytest.approx((sides[0] - sides[1]) / (2 * step), abs=1e-9)
+    own = (loss({}, 0.3 + step) - loss({}, 0.3 - step)) / (2 * step)
+    assert found.gradient(name)[0, 1] == pytest.approx(own, abs=1e-9)
+    target = name.removesuffix(node) + {"elman": "b", "gru": "b_z", "lstm": "b_f"}[cell]
+    assert close(found.paths("L4", target).sum(), found.gradient(target, "L4"))
+
+
+def test_what_follows_a_set_state_is_a_run_that_begins_there() -> None:
+    run = uz.article()
+    edits = [edit(f"set s3[{unit}] = {0.1 * unit}", run) for unit in range(3)]
+    found = applied(run, edits, run.loss_names())
+    later = uz.unroll(run.network, run.inputs[3:, 0], run.targets[3:, 0].argmax(axis=1), initial=[0.0, 0.1, 0.2])
+    assert close(found.losses[3:], later.losses)
+    assert close(found.gradient("W", ["L4", "L5"]), later.gradient("W"))
+    assert close(found.losses[:2], run.losses[:2])
+    assert not found.gradient("W", "L3").any()  # nothing goes back from a state of which every entry is set
+    assert found.paths("L3", "W").count == 3
+    assert found.gradient("s3").any()
+
+
+def test_a_set_state_is_told_in_its_formula_and_in_those_above_it() -> None:
+    run = uz.article()
+    found = applied(run, [edit("set s3[1] = 0.5", run), edit("set s3[1] = -1", run)], run.loss_names())
+    assert formula(found.graph, "s3", stop=found.level()) == "s₃ = tanh(U x₃ + W s₂ + b), s₃[1] set to -1"
+    inside = applied(run, [edit("set a3[1] = 0.5", run)], run.loss_names())
+    assert formula(inside.graph, "s3", stop=inside.level()).endswith("b), a₃[1] set to 0.5")
+    assert inside.graph.nodes["s3"]["value"][0, 1] == np.tanh(0.5)
+
+
 def test_learned_initial_states_are_parameters_to_set() -> None:
     run = uz.article(learn_initial=True)
     found = applied(run, [edit("set s0[1] = 0.5", run)], run.loss_names())
@@ -276,7 +328,9 @@ def test_clips_follow_the_losses() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("set s3[0] = 1", "s3 is computed"),
+        ("set yhat3[0] = 1", "yhat3 is read off the logits"),
+        ("set L3[0] = 1", "L3 is read off the logits"),
+        ("set s3[3] = 1", "no entry \\[3\\]"),
         ("set W = 1", "is no edit; write set W"),
         ("set W[0] = 1", "no entry \\[0\\]"),
         ("set W[0, 3] = 1", "no entry \\[0, 3\\]"),

@@ -24,6 +24,7 @@ from unrollviz.network import Network as PlainNetwork
 from unrollviz.neurons import Target
 from unrollviz.paths import PathSet
 from unrollviz.prefixes import PrefixTree
+from unrollviz.sweep import Way
 from unrollviz.units import UnitPaths
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Run(unrolling.Unrolled):
     """An unrolled network and the questions one can ask of it. Made by `unroll`."""
 
     _levels: dict[tuple[str, str], Graph] = field(default_factory=dict, repr=False, compare=False)
+    _ways: dict[tuple[str, str], Way] = field(default_factory=dict, repr=False, compare=False)
 
     def level(self, detail: str = "state", target: str | None = None) -> Graph:
         """The graph at a level of LEVELS, on which `target` too is a landmark. Built once."""
@@ -86,6 +88,13 @@ class Run(unrolling.Unrolled):
         if key not in self._levels:
             self._levels[key] = level_of_detail(self.graph, detail, also)
         return self._levels[key]
+
+    def way(self, target: str, detail: str = "state") -> Way:
+        """How sweeps walk a level back to `target`. Worked out once."""
+        key = (detail, target)
+        if key not in self._ways:
+            self._ways[key] = Way.to(self.level(detail, target), [target]).lean()
+        return self._ways[key]
 
     def loss_names(self, losses: str | Sequence[str] | None = None) -> list[str]:
         """`losses` as a list of valid names; all of them where None.
@@ -182,8 +191,8 @@ class Run(unrolling.Unrolled):
         group = grouping(self.graph, by)
         if group.routes and detail not in (None, "op"):
             raise UnrollvizError(f"routes are made of single edges, which level {detail} has not; leave the level out")
-        graph = self.level(detail or ("op" if group.routes else "state"), name)
-        return flow(graph, chosen, name, group.fold, group.name, group.columns, group.read)
+        way = self.way(name, detail or ("op" if group.routes else "state"))
+        return flow(way, chosen, name, group.fold, group.name, group.columns, group.read)
 
     def check(
         self, params: Sequence[str] | None = None, progress: Callable[[str], None] = lambda param: None

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -67,6 +68,23 @@ _THREAD = threading.local()
 
 _SMALL = 2**12
 
+_LINE = 8
+"""Numbers in a line of the cache."""
+
+
+@dataclass(slots=True)
+class _Buffer:
+    """Memory of which `begins` … `ends` is in use, while anybody holds it."""
+
+    numbers: Array
+    begins: int
+    ends: int
+
+    def given(self, shape: Shape) -> Array:
+        """The part in use."""
+        part: Array = self.numbers[self.begins : self.ends].reshape(shape)
+        return part
+
 
 def room(shape: Shape, dtype: npt.DTypeLike = np.float64) -> npt.NDArray[Any]:
     """An array to be written to: within `arithmetic()` one whose memory nobody holds any more, if there is one.
@@ -78,19 +96,43 @@ def room(shape: Shape, dtype: npt.DTypeLike = np.float64) -> npt.NDArray[Any]:
         return np.empty(shape, dtype)
     held = _held()
     for buffer in kept:
-        if sys.getrefcount(buffer) == held and size <= buffer.size <= 4 * size:
-            return np.asarray(buffer[:size].reshape(shape))
-    kept[:] = [buffer for buffer in kept if sys.getrefcount(buffer) > held]
-    kept.append(np.empty(size + size // 4))
-    return np.asarray(kept[-1][:size].reshape(shape))
+        if size <= buffer.numbers.size <= 4 * size and sys.getrefcount(buffer.numbers) == held:
+            return _middle(buffer, size).given(shape)
+    kept[:] = [buffer for buffer in kept if sys.getrefcount(buffer.numbers) > held]
+    kept.append(_Buffer(np.empty(size + size // 4), 0, 0))
+    return _middle(kept[-1], size).given(shape)
+
+
+def _middle(buffer: _Buffer, size: int) -> _Buffer:
+    """`buffer` with `size` numbers in its middle in use, so that rows can be added on either side."""
+    buffer.begins = (buffer.numbers.size - size) // 2 // _LINE * _LINE
+    buffer.ends = buffer.begins + size
+    return buffer
+
+
+def extended(rows: Labels, before: int, after: int) -> Array | None:
+    """`rows` from `room` where they lie, with as many rows more on either side, to be written to.
+
+    None where that memory is not free; then the rows must be copied."""
+    width = math.prod(rows.shape[1:])
+    for buffer in getattr(_THREAD, "kept", None) or ():
+        # Who holds all that is in use may have more of it; then nobody else does, for theirs is no longer all.
+        size, all_of_it = buffer.numbers.size, rows.size == buffer.ends - buffer.begins
+        if all_of_it and rows.flags.c_contiguous and rows.base is buffer.numbers:
+            begins, ends = buffer.begins - before * width, buffer.ends + after * width
+            if begins < 0 or ends > size:
+                return None
+            buffer.begins, buffer.ends = begins, ends
+            found: Array = _Buffer.given(buffer, (before + len(rows) + after, *rows.shape[1:]))
+            return found
+    return None
 
 
 @cache
 def _held() -> int:
-    """What `getrefcount` says of a buffer that only the list and the loop over it hold; versions of Python differ."""
-    for buffer in [np.empty(1)]:
-        count = sys.getrefcount(buffer)
-    return count
+    """What `getrefcount` says of memory that only its buffer holds; versions of Python differ."""
+    buffer = _Buffer(np.empty(1), 0, 0)
+    return sys.getrefcount(buffer.numbers)
 
 
 @contextmanager

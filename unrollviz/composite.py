@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from unrollviz.arrays import Array, Shape
 from unrollviz.jacobians import Dense, Diagonal, Identity, Jacobian, frobenius
+
+
+def scaled(jacobian: Jacobian, factors: Array) -> Jacobian:
+    """`jacobian` with every output by a factor of its own: 0 where it is not to depend on its input.
+
+    `factors` has the shape of the output."""
+    return Composite("y", "x", (("y", "scaled", Diagonal(factors)), ("scaled", "x", jacobian)))
 
 
 def _sum_of(one: Array, other: Array) -> Array:
@@ -43,6 +51,11 @@ class Composite(Jacobian):
     @property
     def per_instance(self) -> bool:  # type: ignore[override]
         return self.edges[-1][2].per_instance
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether there is one path only."""
+        return all(one[1] == following[0] for one, following in pairwise(self.edges))
 
     def _pull(self, cotangents: Array, edges: Sequence[tuple[str, str, Jacobian]]) -> dict[str, Array]:
         at = {self.head: cotangents}
@@ -118,3 +131,38 @@ class Composite(Jacobian):
     def arrivals(self, cotangents: Array) -> Sequence[tuple[Array, Jacobian]]:
         at = self._pull(cotangents, [edge for edge in self.edges if edge[1] != self.tail])
         return [(at[head], jacobian) for head, tail, jacobian in self.edges if tail == self.tail]
+
+
+def lean(jacobian: Jacobian) -> Jacobian:
+    """The same with less to do: of a chain of edges the identities left out, neighbouring slopes multiplied."""
+    if not isinstance(jacobian, Composite) or not jacobian.is_chain:
+        return jacobian
+    kept: list[Jacobian] = []
+    for _, _, step in jacobian.edges:
+        if isinstance(step, Diagonal) and kept and isinstance(kept[-1], Diagonal):
+            kept[-1] = Diagonal(kept[-1].slope * step.slope)
+        elif not isinstance(step, Identity):
+            kept.append(step)
+    return chained(jacobian.head, kept or [jacobian.edges[0][2]], jacobian.tail)
+
+
+def chained(head: str, steps: Sequence[Jacobian], tail: str) -> Jacobian:
+    """A chain of edges as one Jacobian."""
+    if len(steps) == 1:
+        return steps[0]
+    names = [head, *(f"{head}/{index}" for index in range(1, len(steps))), tail]
+    return Composite(head, tail, tuple(zip(names[:-1], names[1:], steps, strict=True)))
+
+
+def common_slope(jacobians: Sequence[Jacobian]) -> Diagonal | None:
+    """The slope by which all of several chains of edges begin, if they do."""
+    firsts = [one.edges[0][2] for one in jacobians if isinstance(one, Composite) and one.is_chain]
+    if len(firsts) < max(2, len(jacobians)) or not isinstance(firsts[0], Diagonal):
+        return None
+    return firsts[0] if all(first is firsts[0] for first in firsts) else None
+
+
+def behind_first(chain: Jacobian) -> Jacobian:
+    """All but the first edge of a chain."""
+    assert isinstance(chain, Composite)
+    return chained(chain.edges[1][0], [step for _, _, step in chain.edges[1:]], chain.tail)

@@ -43,8 +43,9 @@ def scaled_gradient(graph: Graph | Way, losses: Sequence[str], target: str, fold
     first = np.zeros(1, dtype=np.int64)
     with arithmetic():
         for arrival in sweep(graph, losses, [target], (fold,)):
-            labels = np.zeros((len(arrival.rows), 1), dtype=np.int64)
-            one = consolidated(Stack(labels, arrival.rows, arrival.exponents))
+            one = Stack(np.zeros((len(arrival.rows), 1), dtype=np.int64), arrival.rows, arrival.exponents)
+            if len(one) > 1:
+                one = consolidated(one)
             total.add(first, one.rows, arrival.edge.jacobian, one.exponents)
         numbers, exponents = total.scaled()
     check_gradient(whole, losses, target, numbers)

@@ -6,12 +6,13 @@ of x ⊙ x stay two.
 
 Node attributes: `op` (a name in OPS, or None for a leaf), `role` (see ROLES), `time` (step, None for a
 parameter), `layer` (counted from 1), `value`, `label` (typeset); where cotangents are kept in another
-coordinate also `coordinate` and `scale` (see `InChart`).  Edge attribute: `jacobian`.
+coordinate also `coordinate` and `scale` (see `InChart`); where entries were set by hand also `overridden`,
+index -> value.  Edge attribute: `jacobian`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -20,7 +21,7 @@ import numpy as np
 
 from unrollviz.arrays import Array, many_objects
 from unrollviz.charts import InChart
-from unrollviz.composite import Composite
+from unrollviz.composite import Composite, scaled
 from unrollviz.errors import NonFinite, ShapeError, UnknownName
 from unrollviz.jacobians import Diagonal, Jacobian
 from unrollviz.names import typeset
@@ -66,11 +67,20 @@ class Node:
         return self.tracer.apply("mul", self, other)
 
 
+Overrides: TypeAlias = Mapping[str, Mapping[tuple[int, ...], float]]
+"""Node -> index of an entry -> the value that is set there."""
+
+
 @dataclass
 class Tracer:
-    """Builds the graph while a network runs. `time`, `layer` and `prefix` describe where it is just now."""
+    """Builds the graph while a network runs. `time`, `layer` and `prefix` describe where it is just now.
+
+    Entries of computed nodes in `overrides` get the values given there. They no longer depend on the node's arguments:
+    their rows of its local Jacobians are 0, so nothing of their cotangent goes further back.
+    """
 
     graph: Graph = field(default_factory=nx.MultiDiGraph)
+    overrides: Overrides = field(default_factory=dict)
     time: int | None = None
     layer: int | None = None
     prefix: str = ""
@@ -104,7 +114,10 @@ class Tracer:
             raise ShapeError(f"{op_name} cannot combine {shapes}; check the sizes of the parameters") from error
         full_name = self._full_name(op_name, arguments, name)
         check_finite(value, full_name, self.time, "the forward pass overflows; scale the weights or inputs down")
-        attributes = self._add_node(full_name, value, op=op_name, role=role)
+        entries = self.overrides.get(full_name, {})
+        attributes = self._add_node(full_name, _overridden(value, entries), op=op_name, role=role)
+        if entries:
+            attributes["overridden"] = dict(entries)
         if op.chart is not None:
             attributes["coordinate"] = op.chart.coordinate(*values)
             attributes["scale"] = op.chart.scale(attributes["coordinate"])
@@ -118,8 +131,8 @@ class Tracer:
             else:
                 local = jacobian
             shown = in_chart(local, attributes.get("scale"), in_scale)
-            self.graph.add_edge(tail, full_name, key=position, jacobian=shown)
-        return Node(self, full_name, value)
+            self.graph.add_edge(tail, full_name, key=position, jacobian=_severed(shown, entries))
+        return Node(self, full_name, attributes["value"])
 
     def _full_name(self, op_name: str, arguments: tuple[Node, ...], name: str | None) -> str:
         if name is not None:
@@ -146,6 +159,24 @@ class Tracer:
         )
         attributes: dict[str, Any] = self.graph.nodes[name]
         return attributes
+
+
+def _overridden(value: Array, entries: Mapping[tuple[int, ...], float]) -> Array:
+    """`value` with some entries set."""
+    changed = value.copy() if entries else value
+    for index, entry in entries.items():
+        changed[index] = entry
+    return changed
+
+
+def _severed(jacobian: Jacobian, entries: Mapping[tuple[int, ...], float]) -> Jacobian:
+    """`jacobian` where these entries of the output do not depend on its input."""
+    if not entries:
+        return jacobian
+    kept = np.ones(jacobian.out_shape)
+    for index in entries:
+        kept[index] = 0.0
+    return scaled(jacobian, kept)
 
 
 def in_chart(jacobian: Jacobian, out_scale: Array | None, in_scale: Array | None) -> Jacobian:
@@ -177,22 +208,29 @@ def names_of(graph: Graph, role: str) -> list[str]:
 def formula(graph: Graph, name: str, stop: Collection[str] = ()) -> str:
     """How node `name` is computed, in typeset words: `s₃ = tanh(U x₃ + W s₂ + b)`.
 
-    Arguments that are not in `stop` are written out in turn; with no `stop`, only the last op is shown.
+    Arguments that are not in `stop` are written out in turn; with no `stop`, only the last op is shown. Entries that
+    were set by hand are told: `s₃ = tanh(U x₃ + W s₂ + b), s₃[0] set to 1`.
     """
     op = graph.nodes[name]["op"]
     if op is None:
         return str(graph.nodes[name]["label"])
 
+    told: list[str] = []
+
     def written(node: str, factor: bool = False) -> str:
         op = graph.nodes[node]["op"]
         if op is None or (node != name and (not stop or node in stop)):
             return typeset(node)
+        entries = graph.nodes[node].get("overridden", {})
+        for index, value in entries.items():
+            shown = index[1:] if len(graph.nodes[node]["value"]) == 1 else index
+            told.append(f", {typeset(node)}[{', '.join(map(str, shown))}] set to {value:.6g}")
         edges = sorted(graph.in_edges(node, keys=True), key=lambda edge: edge[2])
         arguments = [written(tail, op in ("matvec", "mul")) for tail, _, _ in edges]
         words = OPS[op].formula.format(*arguments, args=" + ".join(arguments))
         return f"({words})" if factor and op == "add" else words
 
-    return f"{typeset(name)} = {written(name)}"
+    return f"{typeset(name)} = {written(name)}{''.join(told)}"
 
 
 def backward_edges(graph: Graph, head: str) -> Iterator[tuple[str, int, Jacobian]]:

@@ -84,8 +84,8 @@ def norms(rows: Array) -> Array:
     """Norm of every row: (R, n) -> (R,). Right also where the squares of the entries underflow or overflow."""
     with np.errstate(over="ignore", under="ignore"):
         found = np.asarray(np.sqrt(np.vecdot(rows, rows)))
-        extreme = (found < 1e-140) | (found > 1e140)
-        if extreme.any():
+        if not (found.min(initial=1.0) >= 1e-140 and found.max(initial=1.0) <= 1e140):
+            extreme = (found < 1e-140) | (found > 1e140)
             largest = np.abs(rows[extreme]).max(axis=1, initial=0.0)
             scale = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
             found[extreme] = scale * np.linalg.norm(rows[extreme] / scale[:, None], axis=1)

@@ -16,25 +16,31 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from unrollviz.arrays import Array, Labels, room
+from unrollviz.arrays import Array, Labels, extended, room
 
 Exponents = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """R rows. labels: (R, columns), sorted unless no two are ever equal; rows: (R, *shape); exponents: (R,) or None."""
+    """R rows. labels: (R, columns), sorted unless no two are ever equal; rows: (R, *shape); exponents: (R,) or None.
+
+    counts: (R,) numbers of paths, or None where nobody asks for them; own: nobody else holds the rows, so that they may
+    be changed where they lie."""
 
     labels: Labels
     rows: Labels
     exponents: Exponents | None = None
+    counts: Labels | None = None
+    own: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def those(self, keep: Any) -> Stack:
         """The rows at a mask, a slice or indices."""
-        return Stack(self.labels[keep], self.rows[keep], None if self.exponents is None else self.exponents[keep])
+        exponents = None if self.exponents is None else self.exponents[keep]
+        return Stack(self.labels[keep], self.rows[keep], exponents, None if self.counts is None else self.counts[keep])
 
 
 def times_power(values: Labels, exponents: Exponents | None) -> Labels:
@@ -67,7 +73,7 @@ def rescaled(stack: Stack) -> Stack:
     rows[small] = times_power(stack.rows[small], -powers)
     exponents = _exponents(stack).copy()
     exponents[small] += powers
-    return Stack(stack.labels, rows, exponents)
+    return Stack(stack.labels, rows, exponents, stack.counts, own=True)
 
 
 def _exponents(stack: Stack) -> Exponents:
@@ -82,45 +88,66 @@ def merge(parts: Sequence[Stack], distinct: bool = False) -> Stack:
     if distinct:
         return _joined(parts)
     apart: list[Stack] = []
-    for part in parts:
-        like = next((i for i, other in enumerate(apart) if _same(part.labels, other.labels)), None)
-        if like is None:
+    for part in sorted(parts, key=len, reverse=True):
+        inside = ((i, _within(part.labels, other.labels)) for i, other in enumerate(apart))
+        index, place = next((found for found in inside if found[1] is not None), (0, None))
+        if place is None:
             apart.append(part)
         else:
-            apart[like] = _added(apart[like], part)
+            apart[index] = _added(apart[index], part, place)
     if len(apart) == 1:
         return apart[0]
     apart.sort(key=lambda part: part.labels[0].tolist())
     ends = [(part.labels[0].tolist(), part.labels[-1].tolist()) for part in apart]
     if all(before[1] < after[0] for before, after in pairwise(ends)):
         return _joined(apart)
-    union, place = unique_rows(np.concatenate([part.labels for part in apart]))
-    return _overlapping(apart, union, np.split(place, np.cumsum([len(part) for part in apart])[:-1]))
+    union, place_of = unique_rows(np.concatenate([part.labels for part in apart]))
+    return _overlapping(apart, union, np.split(place_of, np.cumsum([len(part) for part in apart])[:-1]))
 
 
-def _same(some: Labels, others: Labels) -> bool:
-    return some is others or (len(some) == len(others) and np.array_equal(some, others))
+def _within(some: Labels, others: Labels) -> slice | None:
+    """Where the labels `some` are the first or the last of `others`, which are not fewer: paths of older losses join
+    those of newer ones. None elsewhere."""
+    if some is others:
+        return slice(0, len(others))
+    first, size = some[0].tolist(), len(some)
+    for start in {len(others) - size, 0}:
+        if others[start].tolist() == first and np.array_equal(others[start : start + size], some):
+            return slice(start, start + size)
+    return None
 
 
-def _added(one: Stack, other: Stack) -> Stack:
-    """The sum of two stacks with the same labels."""
-    if one.exponents is other.exponents or np.array_equal(_exponents(one), _exponents(other)):
-        if one.rows.dtype == object:
-            return Stack(one.labels, one.rows + other.rows)
-        return Stack(one.labels, np.add(one.rows, other.rows, out=room(one.rows.shape, one.rows.dtype)), one.exponents)
-    every = np.arange(len(one))
-    return _overlapping([one, other], one.labels, [every, every])
+def _added(one: Stack, other: Stack, place: slice) -> Stack:
+    """The sum of two stacks, the labels of the second being those of the first at `place`."""
+    if one.exponents is not other.exponents and not np.array_equal(_exponents(one)[place], _exponents(other)):
+        return _overlapping([one, other], one.labels, [np.arange(len(one)), np.arange(place.start, place.stop)])
+    rows = one.rows
+    if one.own:
+        rows[place] += other.rows
+    else:
+        rows = room(rows.shape, rows.dtype)
+        rows[: place.start], rows[place.stop :] = one.rows[: place.start], one.rows[place.stop :]
+        np.add(one.rows[place], other.rows, out=rows[place])
+    counts = one.counts
+    if counts is not None:
+        counts = counts.copy()
+        counts[place] += other.counts
+    return Stack(one.labels, rows, one.exponents, counts, own=True)
 
 
 def _overlapping(parts: Sequence[Stack], union: Labels, where: Sequence[Labels]) -> Stack:
     """The sum of stacks whose rows have their places among the labels `union`."""
     common, shifts = _common_powers(parts, where, len(union))
-    first = max(parts, key=len).rows
-    rows = room((len(union), *first.shape[1:]), first.dtype)
+    first = max(parts, key=len)
+    rows = room((len(union), *first.rows.shape[1:]), first.rows.dtype)
     rows[...] = 0
+    counts = None if first.counts is None else np.zeros(len(union), dtype=first.counts.dtype)
     for part, place, shift in zip(parts, where, shifts, strict=True):
-        rows[as_slice(place)] += part.rows if shift is None else part.rows * _factors(shift, part.rows.ndim)
-    return Stack(union, rows, common)
+        at = as_slice(place)
+        rows[at] += part.rows if shift is None else part.rows * _factors(shift, part.rows.ndim)
+        if counts is not None:
+            counts[at] += part.counts
+    return Stack(union, rows, common, counts, own=True)
 
 
 def _common_powers(
@@ -151,12 +178,28 @@ def _factors(shift: Exponents, ndim: int) -> Array:
 def _joined(parts: Sequence[Stack]) -> Stack:
     """The stacks one after the other."""
     labels = np.concatenate([part.labels for part in parts])
-    exponents = None
+    exponents = counts = None
     if any(part.exponents is not None for part in parts):
         exponents = np.concatenate([_exponents(part) for part in parts])
-    first = parts[0].rows
-    rows = room((len(labels), *first.shape[1:]), first.dtype)
-    return Stack(labels, np.concatenate([part.rows for part in parts], out=rows), exponents)
+    if parts[0].counts is not None:
+        counts = np.concatenate([part.counts for part in parts if part.counts is not None])
+    return Stack(labels, _rows_joined(parts), exponents, counts, own=True)
+
+
+def _rows_joined(stacks: Sequence[Stack]) -> Labels:
+    """Rows one after the other; the largest part stays where it is, if there is room beside it for the others."""
+    parts = [stack.rows for stack in stacks]
+    sizes = [len(part) for part in parts]
+    largest = sizes.index(max(sizes))
+    before, after = sum(sizes[:largest]), sum(sizes[largest + 1 :])
+    rows = extended(parts[largest], before, after) if stacks[largest].own else None
+    if rows is None:
+        return np.concatenate(parts, out=room((sum(sizes), *parts[0].shape[1:]), parts[0].dtype))
+    if before:
+        np.concatenate(parts[:largest], out=rows[:before])
+    if after:
+        np.concatenate(parts[largest + 1 :], out=rows[-after:])
+    return rows
 
 
 def consolidated(stack: Stack) -> Stack:
@@ -173,7 +216,11 @@ def consolidated(stack: Stack) -> Stack:
         common = np.where(common == _LOWEST, 0, common)
     merged = np.zeros((len(union), *rows.shape[1:]), dtype=rows.dtype)
     np.add.at(merged, place, rows)
-    return Stack(union, merged, common)
+    counts = None
+    if stack.counts is not None:
+        counts = np.zeros(len(union), dtype=stack.counts.dtype)
+        np.add.at(counts, place, stack.counts)
+    return Stack(union, merged, common, counts)
 
 
 @dataclass(frozen=True)
@@ -249,6 +296,26 @@ class Places:
         union, place = unique_rows(np.concatenate(parts))
         where = np.split(place, np.cumsum([len(labels) for labels in parts])[:-1])
         return cls(len(union), [as_slice(part) for part in where], union, radix)
+
+    @classmethod
+    def none(cls, columns: int) -> Places:
+        """No places, for labels of so many columns."""
+        return cls.table(Radix((0,) * columns, (1,) * columns))
+
+    @classmethod
+    def table(cls, radix: Radix) -> Places:
+        """Places for all labels that `radix` numbers; which of them there are, `take` is told."""
+        return cls(math.prod(radix.span), [], None, radix)
+
+    def take(self, labels: Labels, only_first: bool) -> Labels | slice:
+        """The places of the labels of one more stack, sorted; `only_first`: they differ in the first column only."""
+        if only_first:
+            first, last = self._radix.cells(labels[[0, -1]]).tolist()
+            side_by_side = last - first + 1 == len(labels)
+        self.where.append(
+            slice(first, last + 1) if only_first and side_by_side else as_slice(self._radix.cells(labels))
+        )
+        return self.where[-1]
 
     @cached_property
     def _taken(self) -> npt.NDArray[np.bool_]:

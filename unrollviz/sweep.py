@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
 from unrollviz.arrays import Array, Labels, many_objects
 from unrollviz.charts import LeaveChart, divide
-from unrollviz.composite import Composite
+from unrollviz.composite import Composite, behind_first, common_slope, lean
 from unrollviz.errors import UnknownName
 from unrollviz.graph import Graph, backward_edges, names_of, node_named
-from unrollviz.jacobians import Jacobian
+from unrollviz.jacobians import Diagonal, Jacobian
 from unrollviz.stacks import Exponents, Stack, consolidated, merge, rescaled, times_power
 
 
@@ -82,11 +83,13 @@ def truncated(graph: Graph, target: str, steps: int) -> Fold:
 
 @dataclass(frozen=True)
 class Carrier:
-    """What a sweep carries along paths: how a path begins, how it goes through an edge, whether it may underflow."""
+    """What a sweep carries along paths: how a path begins, how it goes through an edge, whether it may underflow; and
+    the 1 of what paths are counted in beside, if they are."""
 
     seed: Array | Labels
     pull: Callable[[Jacobian, Labels], Labels]
     shrinks: bool = False
+    one: Labels | None = None
 
 
 COTANGENTS = Carrier(np.ones(1), lambda jacobian, rows: jacobian.vjp(rows), shrinks=True)
@@ -124,6 +127,11 @@ class Arrival:
         return labels
 
     @property
+    def counts(self) -> Labels | None:
+        """(R,) numbers of paths, where they are counted beside."""
+        return self._stack.counts
+
+    @property
     def cotangents(self) -> Array:
         """rows · 2^exponents: (R, *shape of edge.head)"""
         return times_power(self.rows, self.exponents)
@@ -137,12 +145,16 @@ class Way:
         targets: where paths end.
         heads: in reverse topological order, each with its edges to a target or to another head.
         scaled: the heads at which rows that have become small are scaled up.
+        slopes: by what the rows at some heads are multiplied before they go on through an edge.
+        begun: where the paths from a loss first part, and their one cotangent there; noted as losses are asked for.
     """
 
     graph: Graph
     targets: frozenset[str]
     heads: tuple[tuple[str, tuple[Edge, ...]], ...]
     scaled: frozenset[str]
+    slopes: Mapping[str, Diagonal] = field(default_factory=dict)
+    begun: dict[str, tuple[str, Array]] = field(default_factory=dict)
 
     @classmethod
     def to(cls, graph: Graph, targets: Collection[str]) -> Way:
@@ -162,6 +174,45 @@ class Way:
         nodes = graph.nodes
         scaled = {name for name, _ in heads if nodes[name]["role"] == "state" and nodes[name]["time"] % EVERY == 0}
         return cls(graph, goals, tuple(reversed(heads)), frozenset(scaled))
+
+    def lean(self) -> Way:
+        """The same with less to do an edge: where all edges of a head begin by the same slope, as s_t's do by that of
+        tanh, its rows are multiplied by it once. Arrivals there are behind that slope."""
+        slopes, heads = {}, []
+        with many_objects():
+            for head, edges in self.heads:
+                steps = [edge.jacobian for edge in edges]
+                slope = common_slope(steps)
+                if slope is not None:
+                    slopes[head] = slope
+                    steps = [behind_first(step) for step in steps]
+                leaner = (
+                    Edge(edge.head, edge.tail, edge.key, lean(step)) for edge, step in zip(edges, steps, strict=True)
+                )
+                heads.append((head, tuple(leaner)))
+        return replace(self, heads=tuple(heads), slopes=slopes)
+
+    def beginning(self, loss: str) -> tuple[str, Array]:
+        """The first node behind `loss` from which there are several ways on, or where rows may be scaled, and what a
+        cotangent of 1 is there."""
+        if loss not in self.begun:
+            node, row = loss, COTANGENTS.seed
+            edges = self.edges.get(node, ())
+            while len(edges) == 1 and edges[0].tail not in self.targets and node not in self.scaled:
+                node, row = edges[0].tail, edges[0].jacobian.vjp(row)
+                edges = self.edges.get(node, ())
+            self.begun[loss] = node, row
+        return self.begun[loss]
+
+    @cached_property
+    def edges(self) -> Mapping[str, tuple[Edge, ...]]:
+        """The edges of each head."""
+        return dict(self.heads)
+
+    def entries(self) -> list[tuple[Edge, int]]:
+        """The edges into the targets, each with the step at which a path enters there."""
+        edges = (edge for _, edges in self.heads for edge in edges if edge.tail in self.targets)
+        return [(edge, entry_step(self.graph, edge)) for edge in edges]
 
 
 def sweep(
@@ -185,13 +236,15 @@ def sweep(
     for name in targets:
         node_named(whole, name, "parameter or node")
     dtype = object if any(column.exact for column in fold) else np.int64
-    seeds = {
-        name: Stack(
-            np.array([[column.seed(name, whole.nodes[name]["time"]) for column in fold]], dtype=dtype), carrier.seed
-        )
-        for name in losses
-    }
-    return sweep_from(graph, seeds, targets, fold, carrier)
+    at: dict[str, list[Stack]] = defaultdict(list)
+    ahead = isinstance(graph, Way) and carrier.shrinks and not any(column.cross for column in fold)
+    labelled: dict[tuple[int, ...], Labels] = {}
+    for name in dict.fromkeys(losses):
+        label = tuple(column.seed(name, whole.nodes[name]["time"]) for column in fold)
+        labels = labelled.setdefault(label, np.array([label], dtype=dtype))
+        node, row = graph.beginning(name) if ahead and isinstance(graph, Way) else (name, carrier.seed)
+        at[node].append(Stack(labels, row, counts=carrier.one))
+    return sweep_from(graph, {node: merge(stacks) for node, stacks in at.items()}, targets, fold, carrier)
 
 
 def sweep_from(
@@ -216,6 +269,8 @@ def _walk(way: Way, seeds: Mapping[str, Stack], fold: Sequence[Fold], carrier: C
         here = merge(pending.pop(head), distinct)
         if carrier.shrinks and head in way.scaled:
             here = rescaled(here)
+        if carrier.shrinks and head in way.slopes:
+            here = _sloped(here, way.slopes[head])
         for edge in edges:
             passing = _cross(fold, here, edge) if crosses else here
             if len(passing) == 0:
@@ -225,7 +280,22 @@ def _walk(way: Way, seeds: Mapping[str, Stack], fold: Sequence[Fold], carrier: C
                 yield Arrival(last, step, passing.rows, passing.exponents, passing, fold)
             if edge.tail in on_the_way:
                 pulled = carrier.pull(edge.jacobian, passing.rows)
-                pending.setdefault(edge.tail, []).append(Stack(passing.labels, pulled, passing.exponents))
+                pending.setdefault(edge.tail, []).append(
+                    Stack(passing.labels, pulled, passing.exponents, passing.counts)
+                )
+
+
+def _sloped(stack: Stack, slope: Diagonal) -> Stack:
+    """The stack, its rows times a slope."""
+    if not stack.own:
+        return replace(stack, rows=slope.vjp(stack.rows), own=True)
+    np.multiply(stack.rows, slope.slope, out=stack.rows)
+    return stack
+
+
+def _is_new(rows: Labels, before: Labels) -> bool:
+    """Whether rows that came out of an edge have their own memory, and not that of the rows `before` it."""
+    return rows is not before and rows.base is not before and (rows.base is None or rows.base is not before.base)
 
 
 def leading_to(graph: Graph, targets: frozenset[str]) -> set[str]:
@@ -247,7 +317,7 @@ def _cross(fold: Sequence[Fold], stack: Stack, edge: Edge) -> Stack:
         if behind is not before:
             labels = stack.labels.copy()
             labels[:, index] = behind
-            stack = Stack(labels, stack.rows, stack.exponents)
+            stack = Stack(labels, stack.rows, stack.exponents, stack.counts)
         if keep is not None and not keep.all():
             stack = stack.those(keep)
         if column.joins and len(stack) > 1:

@@ -14,7 +14,7 @@ from unrollviz.arrays import Array, arithmetic, many_objects
 from unrollviz.batch import Batch, checked
 from unrollviz.cells import CELLS, Parameters, States
 from unrollviz.errors import NonFinite, UnrollvizError
-from unrollviz.graph import Graph, Node, Tracer
+from unrollviz.graph import Graph, Node, Overrides, Tracer
 from unrollviz.losses import LOSSES
 from unrollviz.network import Layer, Network
 
@@ -109,12 +109,15 @@ def unroll(
     return unroll_batch(network, batch, vocabulary)
 
 
-def unroll_batch(network: Network, batch: Batch, vocabulary: Sequence[str] | None = None) -> Unrolled:
-    """Run the network over a batch that has been checked: the same one with other weights, for instance.
+def unroll_batch(
+    network: Network, batch: Batch, vocabulary: Sequence[str] | None = None, overrides: Overrides | None = None
+) -> Unrolled:
+    """Run the network over a batch that has been checked: the same one with other weights, for instance; with
+    `overrides`, entries of computed nodes are set by hand (see `graph.Tracer`).
 
     Raises NonFinite, naming the first node, where a value overflows; its `partial` is what was computed before."""
     with arithmetic(), many_objects():
-        trace = _Trace(network, batch)
+        trace = _Trace(network, batch, overrides or {})
         try:
             trace.run()
         except NonFinite as error:
@@ -145,10 +148,10 @@ class Options(TypedDict, total=False):
 class _Trace:
     """Runs a network over a batch: x_t, the layers, z_t = V h_t + c, ŷ_t, L_t; `graph` is the record."""
 
-    def __init__(self, network: Network, batch: Batch) -> None:
+    def __init__(self, network: Network, batch: Batch, overrides: Overrides) -> None:
         self.network, self.batch = network, batch
         self.cell = CELLS[network.cell]
-        self.tracer = Tracer()
+        self.tracer = Tracer(overrides=overrides)
         self.graph = self.tracer.graph
         self.steps = len(batch.inputs)
         self.parameters = {}

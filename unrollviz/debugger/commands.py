@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from unrollviz.debugger import session, telling
+from unrollviz.debugger import picture, session, telling
 from unrollviz.debugger import stepper as go
 from unrollviz.debugger.breakpoints import CONDITIONS
 from unrollviz.debugger.expressions import FUNCTIONS, QUANTITIES
@@ -17,6 +17,7 @@ from unrollviz.debugger.whatif import FORMS
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.graph import node_named
 from unrollviz.names import clean
+from unrollviz.path import Path
 
 
 class BadCommand(UnrollvizError):
@@ -173,6 +174,26 @@ def _paths(stepper: Stepper, arguments: str) -> Answer:
     return Answer(stepper, telling.paths(stepper, _number(arguments, "number of paths", telling.SHOWN)))
 
 
+def _path(stepper: Stepper, arguments: str) -> Answer:
+    return Answer(stepper, telling.path(_numbered(stepper, arguments)))
+
+
+def _numbered(stepper: Stepper, text: str) -> Path:
+    """The path with a number of the list, counted from 1."""
+    found = stepper.run.paths(stepper.losses, stepper.target, detail=stepper.detail)
+    number = _number(text, "number of a path")
+    if not 1 <= number <= found.count:
+        raise BadCommand(f"there is no path {number}; there are {found.count:,}")
+    return found[number - 1]
+
+
+def _export(stepper: Stepper, arguments: str) -> Answer:
+    name, _, number = arguments.rpartition(" ")
+    if not re.fullmatch(r"\d+", number) or not name.strip():
+        return Answer(stepper, [clean(picture.export(stepper, (), arguments))])
+    return Answer(stepper, [clean(picture.export(stepper, _numbered(stepper, number).nodes, name))])
+
+
 def _editor(kind: str) -> Do:
     def do(stepper: Stepper, arguments: str) -> Answer:
         return _changed(go.edited(stepper, f"{kind} {arguments}"))
@@ -254,10 +275,12 @@ COMMANDS: tuple[Command, ...] = (
     Command(("param", "o"), "[W]", "the parameter, or other node, that paths lead to", _parameter),
     Command(("level",), "[state, gate or op]", "the level of detail", _level),
     Command(("paths",), "[N]", "the paths to the parameter, the first N of them", _paths),
+    Command(("path",), "N", "path N factor by factor: where it shrinks or grows", _path),
+    Command(("export",), "FILE.svg [N]", "write the graph as a picture, path N highlighted", _export),
     *(
         Command((kind,), form.removeprefix(f"{kind} "), says, _editor(kind))
         for kind, form, says in (
-            ("set", FORMS["set"], "change a weight, an input or an initial state"),
+            ("set", FORMS["set"], "change an entry of a weight, an input or a state; what is set depends on nothing"),
             ("cut", FORMS["cut"], "let no gradient go from a node back to one before it"),
             ("clip", FORMS["clip"], "scale a cotangent, or the gradient, down to a norm"),
         )

@@ -19,6 +19,7 @@ from unrollviz.draw.text import integer, matrix, number, percent, side_by_side, 
 from unrollviz.graph import Graph, formula, node_named
 from unrollviz.jacobians import frobenius
 from unrollviz.names import clean, derivative, typeset
+from unrollviz.path import Path
 from unrollviz.report.figures import of_losses
 from unrollviz.report.paths import written as written_path
 
@@ -215,6 +216,20 @@ def paths(stepper: Stepper, rows: int) -> list[str]:
     if listed:
         lines += table(["path", "nodes, from the loss back", "enters at", "lag", "norm", "share"], listed, left=(1,))
     return lines if len(listed) == found.count else [*lines, f"{integer(found.count - len(listed))} more"]
+
+
+def path(found: Path) -> list[str]:
+    """One path: its share, and its factors with the norm of their product so far."""
+    head = (
+        f"path {integer(found.rank + 1)}: {written_path(found)}; enters at {found.entry}, lag {found.lag}, "
+        f"norm {number(found.norm)}, share {percent(found.share)}"
+    )
+    before = (1.0, *found.running_norms[:-1])
+    rows = [
+        [clean(factor.symbol), number(factor.norm), number(norm), f"×{number(norm / was) if was else '–'}"]
+        for factor, norm, was in zip(found.factors, found.running_norms, before, strict=True)
+    ]
+    return [head, *table(["factor", "norm", "product so far", "change"], rows, left=(0,))]
 
 
 def difference(compared: Comparison) -> list[str]:

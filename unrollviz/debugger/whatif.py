@@ -14,12 +14,12 @@ import numpy as np
 from unrollviz.api import Run, ask
 from unrollviz.arrays import Array, arithmetic, many_objects
 from unrollviz.charts import InChart
-from unrollviz.composite import Composite
+from unrollviz.composite import scaled
 from unrollviz.debugger.expressions import shown, written
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.gradient import check_gradient
 from unrollviz.graph import LEVELS, Graph, names_of, node_named
-from unrollviz.jacobians import Diagonal, Jacobian, frobenius
+from unrollviz.jacobians import Jacobian, frobenius
 from unrollviz.names import clean
 from unrollviz.sweep import FOLDS, completions, sweep
 from unrollviz.terms import TermSum
@@ -37,7 +37,10 @@ class BadEdit(UnrollvizError):
 
 @dataclass(frozen=True)
 class Set:
-    """An entry of a parameter, an input or an initial state gets another value; all is computed anew from there."""
+    """An entry of a node gets another value; all is computed anew from there.
+
+    An entry of a computed node, a state above all, then no longer depends on anything: it has a cotangent as before,
+    and hands nothing of it back. Its paths remain and are counted, with 0 for that entry's part in them."""
 
     name: str
     index: tuple[int, ...]
@@ -77,7 +80,7 @@ class Clip:
 Edit: TypeAlias = Set | Cut | Clip
 
 FORMS: dict[str, str] = {
-    "set": "set W[0, 1] = 0.5, set x3[2] = 1, set s0[1] = 0.2",
+    "set": "set W[0, 1] = 0.5, set x3[2] = 1, set s3[1] = 0.2",
     "cut": "cut s3 -> s2",
     "clip": "clip s3 0.1, clip gradient 1",
 }
@@ -125,14 +128,11 @@ def _index(text: str, whole: str) -> tuple[int, ...]:
     return tuple(map(int, parts))
 
 
-SETTABLE = ("parameter", "input", "initial")
-
-
 def _checked_index(run: Run, made: Set) -> tuple[int, ...]:
     """The index of one entry, counted from 0 upwards."""
     node = node_named(run.graph, clean(made.name))
-    if node["role"] not in SETTABLE:
-        raise BadEdit(f"{made.name} is computed; set a parameter, an input or an initial state that it comes from")
+    if node["role"] in ("output", "loss"):
+        raise BadEdit(f"{made.name} is read off the logits; set these, or a state that they come from")
     shape = shown(node["value"]).shape
     fits = len(made.index) == len(shape) and all(-size <= i < size for i, size in zip(made.index, shape, strict=False))
     if not fits:
@@ -203,17 +203,22 @@ def _with_numbers(run: Run, edits: Sequence[Set]) -> Run:
     params: dict[str, Array] = {}
     inputs = run.batch.inputs.copy()
     initial = {name: value.copy() for name, value in run.batch.initial.items()}
+    overrides: dict[str, dict[tuple[int, ...], float]] = {}
     for made in edits:
         role = run.graph.nodes[made.name]["role"]
         if role == "parameter":
             array = params.setdefault(made.name, np.array(run.network.params[made.name]))
         elif role == "input":
             array = inputs[run.graph.nodes[made.name]["time"] - 1]
-        else:
+        elif role == "initial":
             array = initial[_given_as(made.name, initial)]
+        else:
+            index = made.index if len(made.index) == run.graph.nodes[made.name]["value"].ndim else (0, *made.index)
+            overrides.setdefault(made.name, {})[index] = made.value
+            continue
         (array if len(made.index) == array.ndim else array[0])[made.index] = made.value
     batch = replace(run.batch, inputs=inputs, initial=initial)
-    changed = ask(unroll_batch(run.network.replace(**params), batch))
+    changed = ask(unroll_batch(run.network.replace(**params), batch, overrides=overrides))
     for name, symbol in run.graph.nodes(data="symbol"):
         if symbol is not None:
             changed.graph.nodes[name]["symbol"] = symbol
@@ -262,8 +267,7 @@ def _with_graph(run: Run, cut: Collection[EdgeName] = (), scale: Mapping[EdgeNam
 def _times(jacobian: Jacobian, factor: float) -> Jacobian:
     if isinstance(jacobian, InChart):  # the chart stays outside, for it is what matrix() and norm() look at
         return replace(jacobian, jacobian=_times(jacobian.jacobian, factor))
-    scale = Diagonal(np.full(jacobian.out_shape, factor))
-    return Composite("y", "x", (("y", "clipped", scale), ("clipped", "x", jacobian)))
+    return scaled(jacobian, np.full(jacobian.out_shape, factor))
 
 
 LISTED = 2_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from unrollviz.debugger.events import Event
 from unrollviz.debugger.timeline import Timeline
 from unrollviz.graph import Graph, formula
-from unrollviz.names import derivative
+from unrollviz.names import derivative, typeset
 
 
 def describe(source: Graph, timeline: Timeline, event: Event) -> str:
@@ -30,6 +30,23 @@ def cotangent(timeline: Timeline, node: str) -> str:
 def local_jacobian(timeline: Timeline, head: str, tail: str) -> str:
     """`∂s₄/∂s₃`; `∂⁺s₄/∂W` where the argument is a parameter, which s₄ uses in other ways too."""
     return derivative(head, tail, direct=timeline.graph.nodes[tail]["role"] == "parameter")
+
+
+def uses(source: Graph, timeline: Timeline, parameter: str, time: int) -> list[str]:
+    """What a matrix multiplies at a step, and its gradient there: `W multiplies s₂: ∂L/∂W gets ∂L/∂a₃ · s₂ᵀ`."""
+    found = []
+    for product in source.succ[parameter]:
+        node = source.nodes[product]
+        if node["time"] != time or node["op"] != "matvec":
+            continue
+        vector = next(tail for tail, _, key in source.in_edges(product, keys=True) if key == 1)
+        after = list(source.succ[product])
+        summed = after[0] if len(after) == 1 and source.nodes[after[0]]["op"] == "add" else product
+        gradient = f"{cotangent(timeline, summed)} · {typeset(vector)}ᵀ"
+        found.append(
+            f"{typeset(parameter)} multiplies {typeset(vector)}: {cotangent(timeline, parameter)} gets {gradient}"
+        )
+    return found
 
 
 def _sum(timeline: Timeline, node: str) -> str:

@@ -12,17 +12,30 @@ from unrollviz.arrays import Array
 
 UNDEFINED = "–"
 
-_ASCII: dict[int, str] = {
-    **dict(zip(map(ord, "₀₁₂₃₄₅₆₇₈₉₋∂←→·⋮–−─│█░×κ′⎡⎢⎣⎤⎥⎦⟨⟩"), "0123456789-d<>*:---|#=xk'[[[]]]<>", strict=True)),
-    **str.maketrans(dict.fromkeys("▏▎▍▌▋▊▉", ".")),
-    **str.maketrans({"├": "|", "└": "`"}),
-    **str.maketrans({"ŷ": "^y", "Σ": "sum", "∏": "prod", "‖": "|", "⁺": "+", "²": "^2", "⊙": "(*)", "σ": "sigma"}),
-    **dict(zip(map(ord, "▁▂▃▄▅▆▇"), "_:-=+*%", strict=True)),
-    **str.maketrans(
-        {"§": "section ", "γ": "gamma", "λ": "lambda", "τ": "tau", "θ": "theta", "■": "!!", "▲": "!", "●": "ok"}
-    ),
-    **str.maketrans({"✓": "ok:", "✗": "NO:", "±": "+-", "√": "sqrt", "…": "...", "⋯": "...", "≥": ">=", "≤": "<="}),
-}
+_ALIKE: tuple[tuple[str, str], ...] = (
+    ("₀₁₂₃₄₅₆₇₈₉₊₋²³⁺ᵀᵢ", "0123456789+-23+Ti"),
+    ("∂ŷȳẋΣ∏σγλτθκ∞√", "dyyxSPsgltokI/"),
+    ("·⋅⊙⊗×±≤≥≠′‖–−…⋯⋮§", "***xx+<>#'|--~~:S"),
+    ("←→↑↓▶▸▼▾‹›⟨⟩✓✗␣⏎◌", "<>^v>>vv<><>vX_$."),
+    ("⎡⎢⎣⎤⎥⎦“”", '[[[]]]""'),
+    ("▣◐●○◇■▲◆", "&%@0o#A*"),
+    ("░█▏▎▍▌▋▊▉▁▂▃▄▅▆▇", ":#......._:-=+*%"),
+    ("─│╴╵╶╷┄", "-|-|-|."),
+    ("━┃╸╹╺╻┏┓┗┛┣┫┳┻╋", "=H=H=H#########"),
+    ("═║╔╗╚╝╠╣╦╩╬", '~"~~~~""~~"'),
+    ("┌┐└┘├┤┬┴┼╭╮╰╯", "+" * 13),
+)
+ASCII_CELLS: dict[str, str] = {ch: like for row in _ALIKE for ch, like in zip(*row, strict=True)}
+"""What stands for a character where there is only ASCII: one for one, so that a screen stays aligned."""
+
+_ASCII: dict[int, str] = str.maketrans(
+    ASCII_CELLS
+    | {"ŷ": "^y", "Σ": "sum", "∏": "prod", "²": "^2", "⊙": "(*)", "σ": "sigma", "√": "sqrt", "∞": "inf"}
+    | {"§": "section ", "γ": "gamma", "λ": "lambda", "τ": "tau", "θ": "theta"}
+    | {"■": "!!", "▲": "!", "●": "ok", "░": "=", "├": "|", "└": "`"}
+    | {"✓": "ok:", "✗": "NO:", "±": "+-", "…": "...", "⋯": "...", "≥": ">=", "≤": "<=", "≠": "!="}
+)
+"""The same for text that may become longer, in words that say more."""
 
 
 def ascii_only(text: str) -> str:

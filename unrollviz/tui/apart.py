@@ -18,7 +18,7 @@ from unrollviz.tui.scene import Scene
 from unrollviz.tui.work import Pulse
 
 VIEWS: dict[str, str] = {
-    "tree": "as a tree of partial paths",
+    "tree": "as a tree",
     "lag": "by lag t-k",
     "loss": "by loss L_t",
     "entry": "by entry step k",

@@ -26,10 +26,11 @@ from unrollviz.tui import state as to
 from unrollviz.tui.actions import BY_NAME
 from unrollviz.tui.errands import Change
 from unrollviz.tui.messages import EventChosen, Lighted, Looked, PathsWanted, Pointed
+from unrollviz.tui.plain import knows_unicode
 from unrollviz.tui.scene import Scene, scene
 from unrollviz.tui.sheet import Sheet
 from unrollviz.tui.stops import Changed, Stops, watched
-from unrollviz.tui.tour import LOSS, Revealed, Tour
+from unrollviz.tui.tour import LOSS, Revealed, Tour, fits
 from unrollviz.tui.view import kept
 from unrollviz.tui.web import in_browser
 from unrollviz.tui.window import Window
@@ -55,12 +56,15 @@ def debug(
         detail: the level of detail that is stepped through.
         tour: begin with the tour, which is about the article's network.
     Raises:
-        UnrollvizError: where there is no terminal.
+        UnrollvizError: where there is no terminal, or no tour of this run.
         UnknownName: with the nearest name, for an unknown loss, parameter or level of detail.
     """
     check_terminal()
+    if tour and not fits(run.origin if isinstance(run, Stepper) else run):
+        raise UnrollvizError("the tour is about the article's network of five steps, uz.article(); leave out tour=True")
     stepper = run if isinstance(run, Stepper) else go.opened(run, losses, target, detail)
-    app = DebugApp(first_scene(stepper, listing=False), stepper, tour=tour)
+    unicode = in_browser() or knows_unicode(os.environ)
+    app = DebugApp(first_scene(stepper, listing=False), stepper, tour=tour, unicode=unicode)
     sys.setswitchinterval(0.0005)  # a key is answered while a thread is at work
     gc.freeze()  # the run stays to the end: looking through it for garbage would hold up a key for 200 ms
     app.run()
@@ -81,14 +85,17 @@ def check_terminal() -> None:
         if stream is None or not stream.isatty():
             raise UnrollvizError(f"the debugger needs a terminal, but {name} is none; start it from a terminal window")
     if os.environ.get("TERM", "") in ("", "dumb"):
-        raise UnrollvizError("the debugger needs a terminal that can place the cursor; set TERM, for instance to xterm")
+        raise UnrollvizError(
+            "the debugger needs a terminal that can place the cursor; set TERM, for instance to xterm, or give "
+            "commands line by line: unrollviz debug --script -"
+        )
 
 
 class DebugApp(Window):
     """Does what the keys say: in one place, so that no panel knows another."""
 
-    def __init__(self, first: Scene, stepper: Stepper | None = None, tour: bool = False) -> None:
-        super().__init__(first, stepper)
+    def __init__(self, first: Scene, stepper: Stepper | None = None, tour: bool = False, unicode: bool = True) -> None:
+        super().__init__(first, stepper, unicode)
         self.tour = tour
         self.desk = Desk(self)
         self._waiting: list[Change] = []

@@ -11,6 +11,7 @@ from unrollviz.debugger.words import describe
 from unrollviz.names import clean
 from unrollviz.tui.actions import of_now
 from unrollviz.tui.look import palette
+from unrollviz.tui.paint import BROKEN
 from unrollviz.tui.state import DebugState
 
 
@@ -31,6 +32,7 @@ class EventBar(Widget):
         for index, phase in enumerate(PHASES):
             here = phase == state.now.phase and state.now.event is not None
             line.append(" → " if index else "", look.quiet)
+            line.append(BROKEN if phase in state.marks.phases else "", look.wrong)
             line.append(f" {phase} " if here else phase, look.now + Style(reverse=True) if here else look.quiet)
         line.append(f"   {state.cursor:,}/{state.scene.timeline.end:,}", look.text)
         if state.typed:

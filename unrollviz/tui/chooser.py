@@ -43,11 +43,12 @@ class Chooser(ModalScreen[str | None]):
         with Vertical(classes="window") as window:
             window.border_title = Content(clean(self.title_text))
             window.border_subtitle = "Enter takes it · Esc leaves it"
-            yield Input(placeholder="type a name, or pick one with ↑ ↓", select_on_focus=False)
+            yield Input(placeholder="type a name, or pick one with Up and Down", select_on_focus=False)
             yield Static(markup=False)
             yield OptionList(markup=False)
 
     def on_mount(self) -> None:
+        self.set_focus(self.query_one(Input))  # before the window is seen, so that no key is lost
         self.query_one(OptionList).can_focus = False
         self._offer("")
 

@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from unrollviz.debugger import session
+from unrollviz.debugger import picture, session
 from unrollviz.debugger import stepper as go
 from unrollviz.debugger.breakpoints import Hit
 from unrollviz.debugger.stepper import Stepper
 from unrollviz.debugger.whatif import Comparison
-from unrollviz.draw.engine import render
 from unrollviz.errors import UnrollvizError
-from unrollviz.files import check_writable, write_atomically
+from unrollviz.files import check_writable
 from unrollviz.tui.scene import Scene, scene
 from unrollviz.tui.state import DebugState
 from unrollviz.tui.work import Pulse
 
 Change = Callable[[Stepper], Stepper]
-
-DRAWN = 20_000
-"""Edges up to which a picture is drawn: Graphviz takes minutes for more, and no program shows it well."""
 
 
 def prepared(start: Stepper, like: Scene, changes: Sequence[Change], pulse: Pulse) -> tuple[Stepper, Scene]:
@@ -54,26 +50,8 @@ def compared(stepper: Stepper, pulse: Pulse) -> Comparison:
 
 
 def exported(state: DebugState, path: str, pulse: Pulse) -> str:
-    """Write the graph with the selected path to an SVG file; returns what has been written.
-
-    Raises BadFile where that cannot be, UnrollvizError where the graph is too large, DrawingFailed."""
-    target, now = check_picture(path), state.scene
-    edges = now.timeline.graph.number_of_edges()
-    if edges > DRAWN:
-        raise UnrollvizError(f"a picture of {edges:,} edges is too large; choose a coarser level, or draw fewer steps")
-    pulse("drawing the graph")
-    picture = now.run.draw(state.lit.nodes or None, target=now.target, losses=list(now.losses), detail=now.detail)
-    data = render(picture.source, "svg")
-    pulse("writing the file")
-    write_atomically(target, data)
-    return f"written{', with the selected path' if state.lit.nodes else ''}: {path.strip()}"
-
-
-def check_picture(path: str) -> Path:
-    """Where a picture is to go. Raises UnrollvizError, BadFile."""
-    if not path.strip().lower().endswith(".svg"):
-        raise UnrollvizError("give the name of an SVG file, as unrolled.svg")
-    return check_writable(path.strip())
+    """Write the graph with the selected path to an SVG file; see `picture.export`."""
+    return picture.export(state.stepper, state.lit.nodes, path, pulse)
 
 
 def check_session(path: str) -> Path:

@@ -91,7 +91,7 @@ class EventList(ScrollView, can_focus=True, inherit_bindings=False):
         if row == 0:
             return [Segment(f"{'▶' if here else ' '} {0:>{digits}} the start: nothing has happened yet", style)]
         event = line.events[row - 1]
-        broken = BROKEN if event.node in state.broken else " "
+        broken = BROKEN if state.marks.at(row) else " "
         step = "" if event.time is None else str(event.time)
         columns = f"{row:>{digits}} {event.phase:<8} {step:>{len(str(state.scene.run.steps))}}"
         words = clean(describe(state.scene.run.graph, line, event), 400)

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 
-from textual import events, on
+from textual import events
 from textual.content import Content
 from textual.geometry import Size
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from unrollviz.errors import UnrollvizError
@@ -25,32 +24,27 @@ from unrollviz.tui.listing import Wanted, tree_of
 from unrollviz.tui.look import palette
 from unrollviz.tui.messages import Lighted, PathsWanted
 from unrollviz.tui.state import DebugState
-from unrollviz.tui.work import Desk, Pulse, Worked
+from unrollviz.tui.work import Pulse
+from unrollviz.tui.workpanel import WorkPanel
 
 FEW = 600
 """Nodes up to which a sweep for norms is not felt."""
 
 
-class FlowPanel(ScrollView, can_focus=True, inherit_bindings=False):
+class FlowPanel(WorkPanel, can_focus=True, inherit_bindings=False):
     """Draws the lines that are seen, of the view that the state names."""
 
     BINDINGS = bindings("flow")
 
     def __init__(self, state: DebugState) -> None:
-        super().__init__(id="flow")
-        self.state = state
-        self.desk = Desk(self)
-        self.trouble = ""
+        super().__init__(state, "flow")
         self._answers: dict[str, Answer] = {}
         self._places: dict[str, tuple[int, int]] = {}
 
     # ---- what is asked ----------------------------------------------------------------------------------------------
 
-    def on_mount(self) -> None:
+    def begin(self) -> None:
         self._ask()
-
-    def on_unmount(self) -> None:
-        self.desk.stop()
 
     def show(self, state: DebugState) -> None:
         before, self.state = self.state, state
@@ -83,24 +77,12 @@ class FlowPanel(ScrollView, can_focus=True, inherit_bindings=False):
                 else:
                     self._answers[name] = found
                 self._reveal()
-                self._fit()
+                self.fit()
 
-            if name == "tree" and paths.graph.number_of_nodes() <= FEW:
-                try:
-                    take(work(lambda words: None))
-                except UnrollvizError as error:
-                    take(error)
-            else:
-                self.desk.ask("view", f"taking it apart {VIEWS[name]}", work, take)
+            quick = name == "tree" and paths.graph.number_of_nodes() <= FEW
+            self.obtain("view", f"taking it apart {VIEWS[name]}", work, take, quick)
         self._reveal()
-        self._fit()
-
-    @on(Worked)
-    def work(self, message: Worked) -> None:
-        message.stop()
-        if self.desk.take(message):
-            self._fit()
-            self.refresh()
+        self.fit()
 
     def _need(self) -> None:
         """Ask for the norms of the branches that are seen."""
@@ -118,10 +100,8 @@ class FlowPanel(ScrollView, can_focus=True, inherit_bindings=False):
                 line.norm = norm
             self._need()
 
-        if tree.tree.graph.number_of_nodes() <= FEW:
-            take(_norms(tree.tree, lines, lambda words: None))
-        else:
-            self.desk.ask("norms", "norms of these branches", lambda pulse: _norms(tree.tree, lines, pulse), take)
+        quick = tree.tree.graph.number_of_nodes() <= FEW
+        self.obtain("norms", "norms of these branches", lambda pulse: _norms(tree.tree, lines, pulse), take, quick)
 
     # ---- keys -------------------------------------------------------------------------------------------------------
 
@@ -145,7 +125,7 @@ class FlowPanel(ScrollView, can_focus=True, inherit_bindings=False):
             nodes = self.answer.lines[row].chain[-1].nodes
             self.post_message(Lighted(self.state.scene.light_nodes(nodes, -1)))
         self._reveal()
-        self._fit()
+        self.fit()
         self.refresh()
 
     def action_flow_up(self) -> None:
@@ -204,7 +184,7 @@ class FlowPanel(ScrollView, can_focus=True, inherit_bindings=False):
         """Stop what is being worked out."""
         if self.desk.stop():
             self.trouble = "" if self.answer is not None else "stopped; a goes on to another view, and comes back"
-            self._fit()
+            self.fit()
             self.refresh()
 
     # ---- what is seen -----------------------------------------------------------------------------------------------
@@ -213,7 +193,7 @@ class FlowPanel(ScrollView, can_focus=True, inherit_bindings=False):
         if self.answer is None and not self.desk.has("view"):
             self._ask()
         self._reveal()
-        self._fit()
+        self.fit()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
@@ -229,7 +209,7 @@ class FlowPanel(ScrollView, can_focus=True, inherit_bindings=False):
     def _room(self) -> int:
         return self.scrollable_content_region.height - 1
 
-    def _fit(self) -> None:
+    def fit(self) -> None:
         """The size of what can be scrolled to, and what stands in the border."""
         shown, scene = self._view, self.state.scene
         self.virtual_size = Size(shown.width if shown else 1, 1 + (shown.rows if shown else 0))

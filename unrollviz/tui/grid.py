@@ -18,7 +18,7 @@ from unrollviz.tui.paint import BROKEN, COMING, COMPLETE, PARTIAL, Painter
 from unrollviz.tui.state import DebugState
 
 LEGEND = f"{COMING} to come  ● computed  [●] now  (●) path  {PARTIAL} cotangent so far  {COMPLETE} complete"
-STOPS = f"  {BROKEN} breakpoint"
+STOPS = f"{COMING} to come  [●] now  (●) path  {PARTIAL} cotangent so far  {COMPLETE} complete  {BROKEN} stop"
 
 
 class Grid(ScrollView, can_focus=True, inherit_bindings=False):
@@ -43,7 +43,7 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
             self._reveal_path()
         if state.spot != before.spot or refitted:
             self._reveal(state.spot.row, state.spot.column)
-        if state.broken != before.broken:
+        if state.marks is not before.marks:
             self._entitle()
         self.refresh()
 
@@ -63,10 +63,13 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
         columns = self.fitted.visible(self.scroll_offset.x, width)
         seen = [scene.layout.times[column] for column in columns] or [0]
         steps = f"steps {seen[0]:,} to {seen[-1]:,} of {scene.run.steps:,}"
-        self.border_subtitle = Content(LEGEND + STOPS if self.state.broken else LEGEND)
+        marks = self.state.marks
+        self.border_subtitle = Content(STOPS if len(marks.cursors) or marks.anywhere else LEGEND)
         folds = sum(span.folded for span in self.state.spans)
         folded = f" · {folds} fold{'s' * (folds > 1)}" if folds else ""
-        self.border_title = Content(clean(f"graph · {scene.run.network.cell} · {steps}{folded} · level {scene.detail}"))
+        stops = "".join(f" · {BROKEN} {text}" for text in marks.anywhere)
+        named = f"graph · {scene.run.network.cell} · {steps}{folded} · level {scene.detail}{stops}"
+        self.border_title = Content(clean(named))
 
     def watch_scroll_x(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_x(old_value, new_value)

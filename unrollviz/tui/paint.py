@@ -76,7 +76,9 @@ class Painter:
         text = str(time)
         before = max(self.grid.mark - (len(text) - 1) // 2, 0)
         here = event is not None and event.time == time
-        yield " " * before, self.look.quiet
+        broken = BROKEN if time in self.state.marks.times and before else ""
+        yield " " * (before - len(broken)), self.look.quiet
+        yield broken, self.look.wrong
         yield text, self.look.now + Style(reverse=True) if here else self.look.quiet
         yield " " * (self.grid.width - before - len(text)), self.look.quiet
 

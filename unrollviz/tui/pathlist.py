@@ -14,10 +14,9 @@ import numpy as np
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
-from textual import events, on
+from textual import events
 from textual.content import Content
 from textual.geometry import Size
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from unrollviz.arrays import Array
@@ -36,24 +35,22 @@ from unrollviz.tui.prompt import Prompt
 from unrollviz.tui.scene import ADDED, SMALL, Proof
 from unrollviz.tui.state import DebugState
 from unrollviz.tui.waterfall import Waterfall
-from unrollviz.tui.work import Desk, Pulse, Worked
+from unrollviz.tui.work import Pulse
+from unrollviz.tui.workpanel import WorkPanel
 
 ROOMY = 9
 """Lines from which on the selected path is written out above the list."""
 
 
-class PathList(ScrollView, can_focus=True, inherit_bindings=False):
+class PathList(WorkPanel, can_focus=True, inherit_bindings=False):
     """One row a path: its loss, the step k where it enters the parameter, lag, norm, share and the running sum."""
 
     BINDINGS = bindings("paths")
 
     def __init__(self, state: DebugState) -> None:
-        super().__init__(id="paths")
-        self.state = state
-        self.desk = Desk(self)
+        super().__init__(state, "paths")
         self.found: Listing | None = None
         self.row = max(state.lit.row, 0)
-        self.trouble = ""
         self.proof: Proof | None = None
         self.fall: Waterfall | None = None
         self.falling = False
@@ -62,12 +59,9 @@ class PathList(ScrollView, can_focus=True, inherit_bindings=False):
 
     # ---- what is asked ----------------------------------------------------------------------------------------------
 
-    def on_mount(self) -> None:
+    def begin(self) -> None:
         self._prove()
         self._ask(keep=True)
-
-    def on_unmount(self) -> None:
-        self.desk.stop()
 
     def show(self, state: DebugState) -> None:
         before, self.state = self.state, state
@@ -102,25 +96,19 @@ class PathList(ScrollView, can_focus=True, inherit_bindings=False):
             self.desk.stop(kind)
         self.found, self.trouble, self._blocks = None, self.state.scene.listed.trouble, {}
         whole, wanted = self.state.scene.listed.paths, self.state.wanted
-        self._fit()
+        self.fit()
         if whole is None:
             return
 
         def listed(found: Listing | UnrollvizError) -> None:
             self._take(found, keep)
 
-        if self._quick:
-            try:
-                listed(listing(whole, wanted, lambda words: None))
-            except UnrollvizError as error:
-                listed(error)
-        else:
-            self.desk.ask("list", "listing the paths", lambda pulse: listing(whole, wanted, pulse), listed)
+        self.obtain("list", "listing the paths", lambda pulse: listing(whole, wanted, pulse), listed, self._quick)
 
     def _take(self, found: Listing | UnrollvizError, keep: bool) -> None:
         if isinstance(found, UnrollvizError):
             self.trouble = str(found)
-            self._fit()
+            self.fit()
             return
         self.found = found
         if found.table is not None:
@@ -129,21 +117,15 @@ class PathList(ScrollView, can_focus=True, inherit_bindings=False):
             self.trouble = "no path is like that; f changes the filter"
         elif not keep or found.indices is not None:
             self._light(0)
-        self._fit()
+        self._fall()
+        self.fit()
         self._reveal()
         self._need()
 
     def _take_proof(self, proof: Proof | UnrollvizError) -> None:
         if isinstance(proof, Proof):
             self.proof = proof
-            self._fit()
-
-    @on(Worked)
-    def work(self, message: Worked) -> None:
-        message.stop()
-        if self.desk.take(message):
-            self._fit()
-            self.refresh()
+            self.fit()
 
     def _need(self) -> None:
         """Ask for the figures of the rows that are seen, where they are not known."""
@@ -206,7 +188,7 @@ class PathList(ScrollView, can_focus=True, inherit_bindings=False):
     def action_path_open(self) -> None:
         self.falling = not self.falling
         self._fall()
-        self._fit()
+        self.fit()
         self.scroll_to(y=0, animate=False, immediate=True, force=True)
         if not self.falling:
             self._reveal()
@@ -235,7 +217,7 @@ class PathList(ScrollView, can_focus=True, inherit_bindings=False):
         """Stop what is being worked out; where nothing is, leave the waterfall, then the filter, then the branch."""
         if self.desk.stop():
             self.trouble = "" if self.found else "stopped; a lists them in another order"
-            self._fit()
+            self.fit()
             self.refresh()
         elif self.falling:
             self.action_path_open()
@@ -255,21 +237,18 @@ class PathList(ScrollView, can_focus=True, inherit_bindings=False):
             assert fall.norms
             return fall
 
-        if self._quick:
-            self._take_fall(work(lambda words: None))
-        else:
-            self.desk.ask("fall", "multiplying the factors", work, self._take_fall)
+        self.obtain("fall", "multiplying the factors", work, self._take_fall, self._quick)
 
     def _take_fall(self, fall: Waterfall | UnrollvizError) -> None:
         if isinstance(fall, Waterfall):
             self.fall = fall
-        self._fit()
+        self.fit()
         self.refresh()
 
     # ---- what is seen -----------------------------------------------------------------------------------------------
 
     def on_resize(self, event: events.Resize) -> None:
-        self._fit()
+        self.fit()
         self._reveal()
         self._need()
 
@@ -286,7 +265,7 @@ class PathList(ScrollView, can_focus=True, inherit_bindings=False):
     def _room(self) -> int:
         return self.scrollable_content_region.height - self._above
 
-    def _fit(self) -> None:
+    def fit(self) -> None:
         rows = len(self.fall or ()) if self.falling else len(self.found or ())
         self.virtual_size = Size(1, self._above + rows)
         named = title(self.state.scene, self.found, self.size.width - 4)

@@ -39,6 +39,7 @@ class Prompt(ModalScreen[str | None]):
             yield Static(markup=False)
 
     def on_mount(self) -> None:
+        self.set_focus(self.query_one(Input))  # before the window is seen, so that no key is lost
         self._say("")
 
     def _wrong(self, words: str) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from unrollviz.debugger import picture, whatif
 from unrollviz.debugger import stepper as go
-from unrollviz.debugger import whatif
 from unrollviz.debugger.breakpoints import breakpoint_at
 from unrollviz.debugger.stepper import Stepper
 from unrollviz.graph import names_of, node_named
@@ -57,7 +57,7 @@ def aim(stepper: Stepper, text: str) -> int | str:
 
 def watch(state: DebugState) -> Prompt:
     """An expression; see `stops.watched`."""
-    hint = f"W.grad[0, 1] · stop loss: also stop where it changes · → completes\n{NAMES}"
+    hint = f"W.grad[0, 1] · stop loss: also stop where it changes · Right completes\n{NAMES}"
     words = words_of(state.stepper.run.graph)
     return Prompt("watch", "", hint, lambda text: watched(text)(state.stepper), words)
 
@@ -78,7 +78,7 @@ def what_if(state: DebugState) -> Prompt:
 def export(state: DebugState) -> Prompt:
     """Where a picture is to go."""
     hint = "the graph at this level of detail, with the selected path, as an SVG file"
-    return Prompt("export the graph to", "unrolled.svg", hint, errands.check_picture)
+    return Prompt("export the graph to", "unrolled.svg", hint, picture.checked)
 
 
 def save(state: DebugState) -> Prompt:

@@ -9,7 +9,7 @@ import numpy as np
 from rich.text import Text
 
 from unrollviz.arrays import Array
-from unrollviz.debugger.words import cotangent, local_jacobian
+from unrollviz.debugger.words import cotangent, local_jacobian, uses
 from unrollviz.draw.style import MEANINGS
 from unrollviz.graph import formula
 from unrollviz.jacobians import frobenius
@@ -110,6 +110,10 @@ def _overview(page: Page) -> None:
     if "symbol" in node:
         word = "the target is" if node["role"] == "loss" else "stands for"
         page.say(f"{word} {shown(str(node['symbol']), 24)}", quiet=True)
+    time = state.scene.layout.times[state.spot.column]
+    if state.spot in state.scene.copies and time is not None:
+        for line in uses(state.scene.run.graph, state.scene.timeline, state.node, time):
+            page.say(line)
     value = np.asarray(node["value"])
     if not state.now.computed(state.node):
         page.say(f"value  {shape(value)}, not computed yet", quiet=True)

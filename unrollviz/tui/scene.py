@@ -24,7 +24,7 @@ from unrollviz.tui.symbols import symbol_of
 from unrollviz.tui.wires import Joints, Wires, sparse
 
 LISTED = 1_000
-"""How many paths are listed; the count is exact however many there are."""
+"""How many paths the heaviest is looked for among, to be lit when the screen opens."""
 
 SMALL = 4_000
 """Up to so many nodes everything is worked out before the screen opens: nobody notices."""
@@ -67,11 +67,6 @@ class Listed:
 
     def __len__(self) -> int:
         return 0 if self.table is None else len(self.table.ranks)
-
-    @cached_property
-    def largest_share(self) -> float:
-        """The largest |share| that is listed; the longest bar."""
-        return 0.0 if self.table is None else float(np.abs(self.table.shares).max(initial=0.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +154,7 @@ class Scene:
         return int(np.argmax(np.where(goes_back, table.norms, -1.0) if goes_back.any() else table.norms))
 
     def edge(self, tail: str, head: str) -> EdgeName:
-        """The first edge between two nodes."""
+        """The first edge between two nodes; parallel ones take the same way in the picture."""
         return tail, head, next(iter(self.timeline.graph[tail][head]))
 
 

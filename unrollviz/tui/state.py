@@ -17,9 +17,12 @@ from unrollviz.names import typeset
 from unrollviz.tui.apart import VIEWS
 from unrollviz.tui.lens import OVERVIEW, PAGES, Lens
 from unrollviz.tui.listing import EVERY, Wanted
+from unrollviz.tui.marks import Marks, marks
 from unrollviz.tui.scene import Lit, Scene
 from unrollviz.tui.spans import FOLDED_FROM, MARKED, Span, around, folded, whole
 from unrollviz.tui.wires import Joints, sparse
+
+NO_MARKS = Marks()
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class DebugState:
         lit: the path that is selected.
         note: something to say once.
         busy: what is being worked out at the moment.
-        broken: the nodes that have a breakpoint.
+        broken: the nodes that have a breakpoint; `marks` says where others stand.
         typed: the digits before a key: how often it is to be done.
         panel: which one has the focus.
         folded: whether long spans of steps are folded.
@@ -48,6 +51,7 @@ class DebugState:
     note: str = ""
     busy: str = ""
     broken: frozenset[str] = frozenset()
+    marks: Marks = NO_MARKS
     typed: str = ""
     panel: str = "graph"
     folded: bool = False
@@ -110,6 +114,7 @@ def opening(scene: Scene, stepper: Stepper | None = None) -> DebugState:
         _place_of_event(scene, stepper.state, ahead=True) or next(iter(scene.names)),
         scene.light(scene.heaviest()),
         broken=_broken(stepper, scene),
+        marks=marks(stepper.breakpoints, scene.timeline),
     )
     return replace(first, folded=scene.run.steps > FOLDED_FROM)
 
@@ -117,12 +122,12 @@ def opening(scene: Scene, stepper: Stepper | None = None) -> DebugState:
 def with_stepper(state: DebugState, stepper: Stepper) -> DebugState:
     """The state with another stepper of the same timeline; the selection goes to where something has just happened, or
     will, where the cursor has moved."""
-    spot, broken = state.spot, state.broken
+    spot, broken, marked = state.spot, state.broken, state.marks
     if stepper.cursor != state.cursor:
         spot = _place_of_event(state.scene, stepper.state, ahead=True) or spot
     if stepper.breakpoints is not state.stepper.breakpoints:
-        broken = _broken(stepper, state.scene)
-    return replace(state, stepper=stepper, spot=spot, broken=broken, note="")
+        broken, marked = _broken(stepper, state.scene), marks(stepper.breakpoints, state.scene.timeline)
+    return replace(state, stepper=stepper, spot=spot, broken=broken, marks=marked, note="")
 
 
 def _broken(stepper: Stepper, scene: Scene) -> frozenset[str]:
@@ -206,7 +211,8 @@ def shown(state: DebugState, scene: Scene, stepper: Stepper | None = None) -> De
         return after
     first = next(iter(scene.names))
     spot = _place_of_event(scene, stepper.state, ahead=True) or first
-    return replace(after, spot=spot, broken=_broken(stepper, scene))
+    marked = marks(stepper.breakpoints, scene.timeline)
+    return replace(after, spot=spot, broken=_broken(stepper, scene), marks=marked)
 
 
 def caught_up(result: Stepper, started: Stepper, now: Stepper) -> Stepper:

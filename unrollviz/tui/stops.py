@@ -19,18 +19,27 @@ from unrollviz.debugger.breakpoints import CONDITIONS
 from unrollviz.debugger.expressions import FUNCTIONS, QUANTITIES
 from unrollviz.debugger.stepper import Stepper
 from unrollviz.errors import UnrollvizError
+from unrollviz.graph import Graph, names_of
 from unrollviz.names import clean
 from unrollviz.tui.complete import Completer, words_of
 from unrollviz.tui.errands import Change
 from unrollviz.tui.look import palette
 
-BREAK = "s3 · l1.* · t=3 · phase=backward · norm(value) > 10 · s* if complete and norm(cotangent) < 1e-6"
 WATCH = "watch W.grad[0, 1], or watch stop loss: also stop where it changes"
 NAMES = (
     f"names: {', '.join(QUANTITIES)}; any node, s3.value[0]\n"
     f"functions: {', '.join(FUNCTIONS)}\n"
     f"conditions: {', '.join(kind for kind in CONDITIONS if kind)} W.grad[0, 1]; or one that holds"
 )
+
+
+def places(graph: Graph) -> str:
+    """What may be typed for a breakpoint, with the names that a graph has."""
+    state = names_of(graph, "state")[-1].rstrip("0123456789")
+    return (
+        f"{state}3 · {state}* · t=3 · phase=backward · norm(value) > 10\n"
+        f"where one loss's gradient (l chooses it) vanishes: {state}* if complete and norm(cotangent) < 1e-6"
+    )
 
 
 @dataclass
@@ -101,7 +110,7 @@ class Stops(ModalScreen[None]):
     def _say(self, wrong: str) -> None:
         look = palette(self.app.current_theme.dark)
         said = Text(clean(wrong, 2000) + "\n", look.wrong) if wrong else Text()
-        self.query_one(Static).update(said.append(f"{BREAK}\n{WATCH}\n{NAMES}", look.quiet))
+        self.query_one(Static).update(said.append(f"{places(self.stepper.run.graph)}\n{WATCH}\n{NAMES}", look.quiet))
 
     def _change(self, change: Change, row: int) -> bool:
         """Make a change here, and tell it; False where it cannot be made."""

@@ -16,14 +16,22 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from unrollviz.api import Run
 from unrollviz.names import typeset
 from unrollviz.tui.look import palette
 
-LOSS, TARGET, STATES = "L4", "W", (4, 3, 2, 1)
+STEPS, LOSS, STATES = 5, "L4", (4, 3, 2, 1)
 """What the tour is about, in the article's network of five steps: s₄ … s₁ are the states before L₄."""
 
 LINES = 8
 """Of the tour's window, at the bottom of the screen."""
+
+
+def fits(run: Run) -> bool:
+    """Whether its answers are those of a run: the article's network, or one like it."""
+    net = run.network
+    alike = net.cell == "elman" and net.layers == 1 and not net.bidirectional
+    return alike and run.steps == STEPS and LOSS in run.loss_names()
 
 
 @dataclass(frozen=True)
@@ -87,8 +95,8 @@ QUESTIONS: tuple[Question, ...] = (
 )
 
 LAST = (
-    "Now it is yours: n and p step through it, forwards and back; Tab or 1 … 5 go to the panels, ↓ in the paths lights "
-    "another one; ? says what else there is."
+    "Now it is yours: n and p step through it, forwards and back; Tab or 1 … 5 go to the panels, Down in the paths "
+    "lights another one; ? says what else there is."
 )
 
 

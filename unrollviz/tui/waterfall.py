@@ -66,9 +66,9 @@ class Waterfall:
         term = f"norm {figure(self.norms[-1])} after {len(self)} factors"
         shrunk = [(change, index) for index, change in enumerate(self.changes) if change < 1]
         if not shrunk:
-            return f"{term}, none of which shrinks it"
+            return f"no factor shrinks it; {term}"
         change, index = min(shrunk)
-        return f"{term}; {clean(self.path.factors[index].symbol)} shrinks it most, ×{figure(change)}"
+        return f"{clean(self.path.factors[index].symbol)} shrinks it most, ×{figure(change)}; {term}"
 
     def heading(self, width: int) -> str:
         """What the columns are."""

@@ -31,6 +31,7 @@ from unrollviz.tui.help import Help
 from unrollviz.tui.inspector import Inspector
 from unrollviz.tui.look import THEMES
 from unrollviz.tui.pathlist import PathList
+from unrollviz.tui.plain import Ascii, Blunt
 from unrollviz.tui.scene import Scene
 from unrollviz.tui.tour import LINES as TOUR_LINES
 from unrollviz.tui.tour import Tour
@@ -57,8 +58,9 @@ class Window(App[None]):
     HORIZONTAL_BREAKPOINTS = WIDTHS
     VERTICAL_BREAKPOINTS = HEIGHTS
 
-    def __init__(self, first: Scene, stepper: Stepper | None = None) -> None:
+    def __init__(self, first: Scene, stepper: Stepper | None = None, unicode: bool = True) -> None:
         super().__init__()
+        self.unicode = unicode
         for theme in THEMES:
             self.register_theme(theme)
         view = stepper.view if stepper is not None else {}
@@ -86,6 +88,9 @@ class Window(App[None]):
         yield self.notice
 
     def on_mount(self) -> None:
+        if not self.unicode:
+            for panel in self.panels:
+                panel.vertical_scrollbar.renderer = Blunt  # type: ignore[misc]
         next((panel for panel in self.panels if panel.id == self.state.panel), self.panels[0]).focus()
         if not self.is_headless:
             for number in SIGNALS:
@@ -102,8 +107,9 @@ class Window(App[None]):
         self.become(replace(self.state, note=note))
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """NO_COLOR means none at all, where Textual would still send greys."""
-        return [NoColor()] if self.no_color else super().get_line_filters()
+        """NO_COLOR means none at all, where Textual would still send greys; without Unicode all is drawn in ASCII."""
+        colours = [NoColor()] if self.no_color else super().get_line_filters()
+        return colours if self.unicode else [*colours, Ascii()]
 
     # ---- the window --------------------------------------------------------------------------------------------------
 
@@ -144,8 +150,9 @@ class Window(App[None]):
         self._go_to_panel(-1)
 
     def _go_to_panel(self, by: int) -> None:
-        now = next((index for index, panel in enumerate(self.panels) if panel.id == self.state.panel), 0)
-        self.panels[(now + by) % len(self.panels)].focus()
+        """At once, and not by a message: the next key may be there already."""
+        now = next((index for index, panel in enumerate(self.panels) if panel is self.focused), 0)
+        self.screen.set_focus(self.panels[(now + by) % len(self.panels)])
 
     def action_panel(self, number: int) -> None:
         """Go to a panel; but a digit may also be part of a number, which then belongs to the key after it."""

@@ -42,6 +42,8 @@ def worked(graph: Graph, name: str, stop: Collection[str], instance: int, unit: 
 
     value = node["value"]
     where = f"[{unit}]" if value.ndim and value.shape[-1] > 1 else ""
+    if (instance, unit) in node.get("overridden", {}):
+        return f"{typeset(name)}{where} = {number(name)}, set by hand"
     return f"{typeset(name)}{where} = {written(name)} = {number(name)}"
 
 
