@@ -28,7 +28,7 @@ from unrollviz.draw.view import view
 SIZES = (20, 50, 200, 1000)
 UNITS = 8
 REPEATS = 3
-PATIENCE = 60.0
+PATIENCE = 30.0
 """Seconds of the processor after which `dot` is stopped; who was stopped once is not asked for a longer sequence."""
 
 
