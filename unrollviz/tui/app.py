@@ -14,6 +14,7 @@ from textual import on
 from textual.screen import ModalScreen
 
 from unrollviz.api import Run
+from unrollviz.arrays import many_objects
 from unrollviz.debugger import stepper as go
 from unrollviz.debugger import telling, whatif
 from unrollviz.debugger.breakpoints import Hit
@@ -59,10 +60,11 @@ def debug(
         UnknownName: with the nearest name, for an unknown loss, parameter or level of detail.
     """
     check_terminal()
-    stepper = run if isinstance(run, Stepper) else go.opened(run, losses, target, detail)
-    app = DebugApp(first_scene(stepper, listing=False), stepper, tour=tour)
+    with many_objects():
+        stepper = run if isinstance(run, Stepper) else go.opened(run, losses, target, detail)
+        app = DebugApp(first_scene(stepper, listing=False), stepper, tour=tour)
+        gc.freeze()  # the run stays to the end: looking through it for garbage would hold up a key for 200 ms
     sys.setswitchinterval(0.0005)  # a key is answered while a thread is at work
-    gc.freeze()  # the run stays to the end: looking through it for garbage would hold up a key for 200 ms
     app.run()
     return app.return_code or 0
 
