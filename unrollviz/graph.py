@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import networkx as nx
 import numpy as np
 
-from unrollviz.arrays import Array, many_objects
+from unrollviz.arrays import Array, beat, many_objects
 from unrollviz.charts import InChart
 from unrollviz.composite import Composite
 from unrollviz.errors import NonFinite, ShapeError, UnknownName
@@ -94,6 +94,7 @@ class Tracer:
             ShapeError: where the arguments do not fit each other.
             NonFinite: where the result overflows or is undefined.
         """
+        beat()
         op, graph = OPS[op_name], self.graph
         values = [argument.value for argument in arguments]
         if op.reads_chart:
@@ -218,6 +219,7 @@ def contract(graph: Graph, landmarks: Collection[str]) -> Graph:
     for head, node in attributes.items():
         if head not in landmarks:
             continue
+        beat()
         level.add_node(head, **node)
         for tail, steps in _between(_interior(head, into, landmarks, position), landmarks).items():
             if len(steps) == 1:

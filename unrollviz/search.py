@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from unrollviz.arrays import Array, arithmetic
+from unrollviz.arrays import Array, arithmetic, beat
 from unrollviz.bounds import Bound, bounds
 from unrollviz.graph import Graph
 from unrollviz.jacobians import Jacobian
@@ -183,6 +183,7 @@ class _Search:
                 self.dive()
                 dive_at = 4 * self.expansions
                 continue
+            beat()
             if self.expansions % PULSE == 0:
                 progress(self.expansions)
             self.push(self.expand(heapq.heappop(self.heap)))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from unrollviz.arrays import Array, Labels, many_objects
+from unrollviz.arrays import Array, Labels, beat, many_objects
 from unrollviz.charts import LeaveChart, divide
 from unrollviz.composite import Composite
 from unrollviz.errors import UnknownName
@@ -213,6 +213,7 @@ def _walk(way: Way, seeds: Mapping[str, Stack], fold: Sequence[Fold], carrier: C
     for head, edges in way.heads:
         if head not in pending:
             continue
+        beat()
         here = merge(pending.pop(head), distinct)
         if carrier.shrinks and head in way.scaled:
             here = rescaled(here)
@@ -275,6 +276,7 @@ def completions(graph: Graph | Way, target: str) -> dict[str, int]:
     way = graph if isinstance(graph, Way) else Way.to(graph, [target])
     count = {target: 1}
     for head, edges in reversed(way.heads):
+        beat()
         count[head] = sum(count[edge.tail] for edge in edges)
     return count
 
