@@ -250,7 +250,7 @@ def _interior(
 
 
 def _between(steps: list[Step], landmarks: Collection[str]) -> dict[str, tuple[Step, ...]]:
-    """Landmark -> the steps that lie on paths to it, in order: each step is looked at once for each that it leads to."""
+    """Landmark -> the steps that lie on paths to it, in order: each is looked at once for each end."""
     leads_to: dict[str, tuple[str, ...]] = {}
     found: dict[str, list[Step]] = {tail: [] for _, tail, _ in steps if tail in landmarks}
     for step in reversed(steps):

@@ -81,7 +81,7 @@ for command in COMMANDS:
 
 
 DIGITS = 100_000
-"""Of a whole number that is read or written: an LSTM of 11,000 steps has more paths than the 4,300 that Python allows."""
+"""Of a number read or written: an LSTM of 11,000 steps has more paths than the 4,300 digits that Python allows."""
 
 
 def main() -> None:
