@@ -168,6 +168,7 @@ class _Search:
         """Bounds of all nodes, and the partial paths that begin at the losses."""
         self.bounds = bounds(self.graph, self.order.target, self.direction, progress)
         for loss, start in zip(self.order.losses, self.order.starts, strict=False):
+            beat()
             if self.order.ways.get(loss):
                 self.push(self.expand((_EVERYTHING, start, loss, np.ones(1), 0)))
 

@@ -155,6 +155,7 @@ class Way:
             for tail, head, key, jacobian in graph.in_edges(keys=True, data="jacobian"):
                 edges[head].append(Edge(head, tail, key, jacobian))
             for head in graph:
+                beat()
                 kept = tuple(edge for edge in edges.get(head, ()) if edge.tail in goals or edge.tail in inside)
                 if kept:
                     inside.add(head)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from unrollviz.arrays import beat
 from unrollviz.graph import Graph
 from unrollviz.names import typeset
 
@@ -86,6 +87,7 @@ def layout(graph: Graph) -> Layout:
     column_of = {time: index for index, time in enumerate(columns)}
     nodes, copies = {}, {}
     for name in graph:
+        beat()
         if name in kinds:
             nodes[name] = Place(column_of[times[name]], row_of[kinds[name]])
         elif name in rail_of:  # else no edge uses it at this level
