@@ -37,6 +37,7 @@ from unrollviz.tui.tour import LINES as TOUR_LINES
 from unrollviz.tui.tour import Tour
 from unrollviz.tui.view import restored
 from unrollviz.tui.watchbar import WatchBar
+from unrollviz.tui.work import ROAD
 
 SMALLEST = (40, 12)
 ROOMY = (60, 16)
@@ -171,6 +172,12 @@ class Window(App[None]):
         if typed and self.state.typed == typed:
             self._home = None
             self.become(replace(self.state, typed=""))
+
+    async def on_event(self, event: events.Event) -> None:
+        """Work in threads gives way to what a person does."""
+        if isinstance(event, events.InputEvent):
+            ROAD.clear()
+        await super().on_event(event)
 
     async def run_action(
         self,
