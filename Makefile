@@ -21,6 +21,7 @@ lint: $(VENV)/.linted
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks sweep
 	$(BIN)/python -m benchmarks render
+	$(BIN)/python -m benchmarks debugger
 
 # A marker a group of packages, made anew when pyproject.toml changes.
 $(VENV)/bin/python:

@@ -2,9 +2,9 @@
 
 import sys
 
-from benchmarks import render, sweep
+from benchmarks import debugger, render, sweep
 
-BENCHMARKS = {"sweep": sweep.main, "render": render.main}
+BENCHMARKS = {"sweep": sweep.main, "debugger": debugger.main, "render": render.main}
 
 if len(sys.argv) != 2 or sys.argv[1] not in BENCHMARKS:
     sys.exit(f"usage: python -m benchmarks [{'|'.join(BENCHMARKS)}]")

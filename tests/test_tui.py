@@ -892,10 +892,12 @@ def test_signals_restore_the_terminal(number: str, code: int) -> None:
     assert b"Traceback" not in terminal.output
 
 
-def test_a_terminal_that_goes_away_ends_it() -> None:
+@pytest.mark.parametrize("told", [True, False])
+def test_a_terminal_that_goes_away_ends_it(told: bool) -> None:
     terminal = Terminal("uz.article()")
     os.close(terminal.main)
-    terminal.process.send_signal(signal.SIGHUP)
+    if told:
+        terminal.process.send_signal(signal.SIGHUP)
     assert terminal.process.wait(10) == 129
 
 

@@ -7,7 +7,7 @@ import gc
 import math
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -64,7 +64,27 @@ class _OneThread:
 _ONE_THREAD = _OneThread()
 
 _THREAD = threading.local()
-"""`kept`: the buffers of `room`, each thread its own."""
+"""Each thread's own: `kept`, the buffers of `room`; `pulse`, what `beat` calls."""
+
+
+@contextmanager
+def interruptible(pulse: Callable[[], None]) -> Iterator[None]:
+    """Have `pulse` called at every node that is traced, contracted or swept by this thread meanwhile, that is every few
+    milliseconds; what it raises ends the work, and nothing is lost but the work."""
+    outer = getattr(_THREAD, "pulse", None)
+    _THREAD.pulse = pulse
+    try:
+        yield
+    finally:
+        _THREAD.pulse = outer
+
+
+def beat() -> None:
+    """Called between the steps of long work; see `interruptible`."""
+    pulse = getattr(_THREAD, "pulse", None)
+    if pulse is not None:
+        pulse()
+
 
 _SMALL = 2**12
 

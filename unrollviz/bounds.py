@@ -28,7 +28,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from unrollviz.arrays import Array
+from unrollviz.arrays import Array, beat
 from unrollviz.charts import InChart
 from unrollviz.graph import Graph, backward_edges
 from unrollviz.jacobians import Broadcast, Diagonal, Identity, Jacobian, Outer, norms
@@ -83,6 +83,7 @@ def bounds(
     formed = 8 * (sum(instances * units**2 for instances, units in shapes) + 8 * widest) <= MEMORY_LIMIT
     found: dict[str, Bound] = {}
     for number, head in enumerate(inside):
+        beat()
         if number % 64 == 0:
             progress(0)
         parts = []

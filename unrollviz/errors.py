@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -58,7 +59,8 @@ class TooManyPaths(UnrollvizError):
     """
 
     def __init__(self, count: int, limit: int, advice: str) -> None:
-        super().__init__(f"{count:,} paths are more than the limit of {limit:,}; {advice}")
+        many = f"{count:,}" if count < 10**1000 else f"10^{int(math.log10(count)):,}"
+        super().__init__(f"{many} paths are more than the limit of {limit:,}; {advice}")
         self.count = count
 
 

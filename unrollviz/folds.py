@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from unrollviz.arrays import Array, Labels
+from unrollviz.arrays import Array, Labels, beat
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.graph import Graph
 from unrollviz.sweep import FOLDS, Edge, Fold
@@ -105,6 +105,7 @@ def kinds(graph: Graph) -> dict[str, tuple[str, frozenset[tuple[str, str, int]]]
     nodes = graph.nodes
     found: dict[str, tuple[str, set[tuple[str, str, int]]]] = {}
     for tail, head, key in graph.edges(keys=True):
+        beat()
         kind, group = None, ""
         if nodes[head]["op"] == "matvec" and key == 1 and nodes[tail]["role"] != "input":
             kind = multiplier(graph, head, tail)

@@ -262,10 +262,10 @@ class Softmax(Jacobian):
     def of(cls, probabilities: Array) -> Softmax:
         """For ŷ, with 1 - ŷ worked out where ŷ is largest as the sum of the others."""
         complement = 1.0 - probabilities
-        likeliest = probabilities.argmax(axis=1)[:, None]
+        likeliest = np.arange(len(probabilities)), probabilities.argmax(axis=1)
         others = probabilities.copy()
-        np.put_along_axis(others, likeliest, 0.0, axis=1)
-        np.put_along_axis(complement, likeliest, others.sum(axis=1, keepdims=True), axis=1)
+        others[likeliest] = 0.0
+        complement[likeliest] = others.sum(axis=1)
         return cls(probabilities, complement)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 _DIGITS = str.maketrans("0123456789-", "₀₁₂₃₄₅₆₇₈₉₋")
 _SYMBOLS = {"yhat": "ŷ", "logits": "z"}
@@ -20,7 +21,14 @@ def typeset(name: str) -> str:
 
     Source of the symbols: the article (ŷ, s, L) and DESIGN section 3.
     """
+    stem = name.rstrip("0123456789")
+    if len(stem) < len(name) and stem[-1:].isalpha():  # a long run has every stem thousands of times
+        return _typeset(stem) + name[len(stem) :].translate(_DIGITS)
+    return _typeset(name)
 
+
+@lru_cache(4096)
+def _typeset(name: str) -> str:
     def atom(match: re.Match[str]) -> str:
         stem = _SYMBOLS.get(match["stem"], match["stem"])
         return stem + (match["sub"] or "") + match["time"].translate(_DIGITS)

@@ -94,10 +94,10 @@ def log_softmax(z: Array) -> Array:
 
     Shifted by the largest logit, so that no e^z overflows; its own e^0 is left to log1p, so that a loss near 0 keeps
     its digits."""
-    likeliest = z.argmax(axis=1)[:, None]
-    shifted = z - np.take_along_axis(z, likeliest, axis=1)
+    likeliest = np.arange(len(z)), z.argmax(axis=1)
+    shifted = z - z[likeliest][:, None]
     others = np.exp(shifted)
-    np.put_along_axis(others, likeliest, 0.0, axis=1)
+    others[likeliest] = 0.0
     return np.asarray(shifted - np.log1p(others.sum(axis=1, keepdims=True)))
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from unrollviz.arrays import Array, arithmetic
+from unrollviz.arrays import Array, arithmetic, beat
 from unrollviz.bounds import Bound, bounds
 from unrollviz.graph import Graph
 from unrollviz.jacobians import Jacobian
@@ -168,6 +168,7 @@ class _Search:
         """Bounds of all nodes, and the partial paths that begin at the losses."""
         self.bounds = bounds(self.graph, self.order.target, self.direction, progress)
         for loss, start in zip(self.order.losses, self.order.starts, strict=False):
+            beat()
             if self.order.ways.get(loss):
                 self.push(self.expand((_EVERYTHING, start, loss, np.ones(1), 0)))
 
@@ -183,6 +184,7 @@ class _Search:
                 self.dive()
                 dive_at = 4 * self.expansions
                 continue
+            beat()
             if self.expansions % PULSE == 0:
                 progress(self.expansions)
             self.push(self.expand(heapq.heappop(self.heap)))

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from unrollviz.arrays import Array, Labels, many_objects
+from unrollviz.arrays import Array, Labels, beat, many_objects
 from unrollviz.charts import LeaveChart, divide
 from unrollviz.composite import Composite, behind_first, common_slope, lean
 from unrollviz.errors import UnknownName
@@ -167,6 +167,7 @@ class Way:
             for tail, head, key, jacobian in graph.in_edges(keys=True, data="jacobian"):
                 edges[head].append(Edge(head, tail, key, jacobian))
             for head in graph:
+                beat()
                 kept = tuple(edge for edge in edges.get(head, ()) if edge.tail in goals or edge.tail in inside)
                 if kept:
                     inside.add(head)
@@ -266,6 +267,7 @@ def _walk(way: Way, seeds: Mapping[str, Stack], fold: Sequence[Fold], carrier: C
     for head, edges in way.heads:
         if head not in pending:
             continue
+        beat()
         here = merge(pending.pop(head), distinct)
         if carrier.shrinks and head in way.scaled:
             here = rescaled(here)
@@ -345,6 +347,7 @@ def completions(graph: Graph | Way, target: str) -> dict[str, int]:
     way = graph if isinstance(graph, Way) else Way.to(graph, [target])
     count = {target: 1}
     for head, edges in reversed(way.heads):
+        beat()
         count[head] = sum(count[edge.tail] for edge in edges)
     return count
 

@@ -80,11 +80,16 @@ for command in COMMANDS:
     cli.add_command(command)
 
 
+DIGITS = 100_000
+"""Of a number read or written: an LSTM of 11,000 steps has more paths than the 4,300 digits that Python allows."""
+
+
 def main() -> None:
     """Run the command line: errors are one line on stderr and exit 2, an interrupt exits 130."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    sys.set_int_max_str_digits(DIGITS)
     try:
         code = cli.main(prog_name="unrollviz", standalone_mode=False)
     except UnrollvizError as error:

@@ -68,7 +68,6 @@ def debug(
     if lines:
         with _opened(script) as source:
             stepper = _opening(session, loss, param, detail, model)
-            gc.freeze()  # the run stays to the end: looking through it for garbage would hold up every command
             _follow(stepper, source, str(script or "-"))
         return
     from unrollviz import debug as open_debugger
@@ -107,11 +106,15 @@ def _typed(but: Sequence[str] = ()) -> list[str]:
 
 def _opening(session: Path | None, loss: str | None, param: str | None, detail: str, model: dict[str, Any]) -> Stepper:
     """The session that was saved, or the beginning of what SPEC and the options describe."""
+    from unrollviz.arrays import many_objects
     from unrollviz.debugger.session import read
     from unrollviz.debugger.stepper import opened
 
     if session is None:
-        return opened(build(**model), loss, param, detail)
+        with many_objects():
+            stepper = opened(build(**model), loss, param, detail)
+            gc.freeze()  # the run stays to the end: looking through it for garbage would hold up every key
+        return stepper
     given = click.get_current_context()
     asked = [name for name in given.params if name not in ("session", "script", "no_tour", "web", "port")]
     chosen = [name for name in asked if given.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT]

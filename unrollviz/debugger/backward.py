@@ -7,7 +7,7 @@ from threading import RLock
 
 import numpy as np
 
-from unrollviz.arrays import Array
+from unrollviz.arrays import Array, beat, interruptible
 from unrollviz.graph import Graph
 from unrollviz.sweep import FOLDS, Arrival, sweep
 
@@ -39,6 +39,7 @@ class Backward:
         """Work out the rest; False where `stop` put an end to it first. What has been done stays."""
         more = True
         while more and not stop():
+            beat()
             with self.lock, np.errstate(all="ignore"):
                 more = self._advance()
         return not more
@@ -53,7 +54,8 @@ class Backward:
         if self._sweep is None:
             self._sweep = sweep(self._graph, self._losses, list(self._graph), FOLDS["total"])
         try:
-            arrival = next(self._sweep, None)
+            with interruptible(lambda: None):  # the sweep is everybody's: between its steps one may be interrupted
+                arrival = next(self._sweep, None)
         except BaseException:  # an interrupt ends a generator for good: begin again when asked again
             self._sweep = None
             raise

@@ -57,10 +57,11 @@ def schedule(graph: Graph, losses: Sequence[str]) -> tuple[Event, ...]:
 def _backward(graph: Graph, losses: Collection[str]) -> Iterator[Event]:
     """An event an edge, in the order in which the sweep goes through them."""
     reached = set(losses)
-    for head in reversed(list(graph)):
+    into: dict[str, list[tuple[str, int]]] = {}
+    for tail, head, key in graph.in_edges(keys=True):
+        into.setdefault(head, []).append((tail, key))
+    for head, time in reversed(list(graph.nodes(data="time"))):
         if head in reached:
-            time = graph.nodes[head]["time"]
-            for tail, parallel in graph.pred[head].items():
+            for tail, key in into.get(head, ()):
                 reached.add(tail)
-                for key in parallel:
-                    yield Event("backward", tail, time, head, key)
+                yield Event("backward", tail, time, head, key)

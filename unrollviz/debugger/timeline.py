@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from unrollviz.arrays import Array, Labels, many_objects
+from unrollviz.arrays import Array, Labels, beat, many_objects
 from unrollviz.charts import divide
 from unrollviz.debugger.backward import Backward
 from unrollviz.debugger.events import PHASES, Event, schedule
@@ -279,6 +279,7 @@ def timeline(graph: Graph, losses: Sequence[str]) -> Timeline:
     computed_at = dict.fromkeys(graph, 0)
     contributions: dict[str, list[Contribution]] = {name: [] for name in graph}
     for cursor, event in enumerate(events, 1):
+        beat()
         if event.head is not None:
             contributions[event.node].append(Contribution(event.head, event.key, cursor))
         elif event.phase != "sum":

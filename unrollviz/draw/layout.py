@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from unrollviz.arrays import beat
 from unrollviz.graph import Graph
 from unrollviz.names import typeset
 
@@ -69,44 +70,43 @@ def kind_in(graph: Graph, name: str) -> str:
 
 def layout(graph: Graph) -> Layout:
     """Place every node of `graph`, and a copy of its parameter for every edge that leaves a parameter."""
-    kinds: list[str] = []
-    times: set[int] = set()
+    times: dict[str, int] = dict(graph.nodes(data="time"))
+    kinds: dict[str, str] = {}
+    rails: dict[str, list[tuple[str, int]]] = {}
+    for name, role in graph.nodes(data="role"):
+        if role == "parameter":
+            rails[name] = []
+        else:
+            kinds[name] = kind_in(graph, name)
     rail_below: dict[str, str] = {}
-    for name, node in graph.nodes(data=True):
-        if node["role"] == "parameter":
-            continue
-        times.add(node["time"])
-        kind = kind_in(graph, name)
-        if kind not in kinds:
-            kinds.append(kind)
-        for tail in graph.pred[name]:
-            if graph.nodes[tail]["role"] == "parameter":
-                rail_below.setdefault(tail, kind)
+    for tail, head, key in graph.in_edges(keys=True):
+        if tail in rails:
+            rails[tail].append((head, key))
+            rail_below.setdefault(tail, kinds[head])
     rows: list[Row] = []
     for kind in reversed(_initial_beside_state(kinds, graph)):
         rows.append(Row(kind, typeset(kind), None))
         rows += [Row(p, typeset(p), p) for p, consumer in rail_below.items() if consumer == kind]
     row_of = {row.kind: index for index, row in enumerate(rows) if row.rail is None}
     rail_of = {row.rail: index for index, row in enumerate(rows)}  # apart: an LSTM has a state c and a parameter c
-    columns: tuple[int | None, ...] = (None, *sorted(times))
+    columns: tuple[int | None, ...] = (None, *sorted({times[name] for name in kinds}))
     column_of = {time: index for index, time in enumerate(columns)}
     nodes, copies = {}, {}
-    for name, node in graph.nodes(data=True):
-        if node["role"] == "parameter":
-            if name not in rail_of:
-                continue  # no edge uses it at this level
+    for name in graph:
+        beat()
+        if name in kinds:
+            nodes[name] = Place(column_of[times[name]], row_of[kinds[name]])
+        elif name in rail_of:  # else no edge uses it at this level
             nodes[name] = Place(0, rail_of[name])
-            for _, head, key in graph.out_edges(name, keys=True):
-                copies[name, head, key] = Place(column_of[graph.nodes[head]["time"]], rail_of[name])
-        else:
-            nodes[name] = Place(column_of[node["time"]], row_of[kind_in(graph, name)])
+            for head, key in rails[name]:
+                copies[name, head, key] = Place(column_of[times[head]], rail_of[name])
     return Layout(tuple(rows), columns, nodes, copies)
 
 
-def _initial_beside_state(kinds: list[str], graph: Graph) -> list[str]:
+def _initial_beside_state(kinds: dict[str, str], graph: Graph) -> list[str]:
     """The kinds in the order of computation, an initial state's row moved up to where step 1 computes its kind."""
     order: dict[str, int] = {}
-    for name, node in graph.nodes(data=True):
-        if node["role"] not in ("parameter", "initial"):
-            order.setdefault(kind_in(graph, name), len(order))
-    return sorted(kinds, key=lambda kind: order.get(kind, -1))
+    for name, role in graph.nodes(data="role"):
+        if role not in ("parameter", "initial"):
+            order.setdefault(kinds[name], len(order))
+    return sorted(dict.fromkeys(kinds.values()), key=lambda kind: order.get(kind, -1))

@@ -58,12 +58,20 @@ def magnitude(norm: float, log10: float) -> str:
     return f"{10 ** (log10 - power):.3f}e{power}"
 
 
-def integer(count: int) -> str:
-    """A whole number: `500,500`; beyond 10^15 by its first digits, `8.670e+24`."""
-    if count < 10**15:
+def integer(count: int, exact: int = 15, digits: int = 4) -> str:
+    """A whole number: `500,500`; beyond 10^15, or 10^`exact`, by its first digits, `8.670e+24`."""
+    if count < 10**exact:
         return f"{count:,}"
-    digits = str(count)
-    return f"{digits[0]}.{digits[1:4]}e+{len(digits) - 1}"
+    power = int(math.log10(count))  # of any size, where str() refuses more than 4,300 digits
+    power += 10 ** (power + 1) <= count
+    power -= 10**power > count
+    first = str(count // 10 ** (power + 1 - digits))
+    return f"{first[0]}.{first[1:]}e+{power}"
+
+
+def integers(count: int) -> list[str]:
+    """The ways to write a whole number, the longest first; every digit of it where a line could hold them."""
+    return [f"{count:,}", str(count), integer(count)] if count < 10**1000 else [integer(count)]
 
 
 def percent(share: float) -> str:

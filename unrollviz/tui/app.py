@@ -14,6 +14,7 @@ from textual import on
 from textual.screen import ModalScreen
 
 from unrollviz.api import Run
+from unrollviz.arrays import many_objects
 from unrollviz.debugger import stepper as go
 from unrollviz.debugger import telling, whatif
 from unrollviz.debugger.breakpoints import Hit
@@ -62,11 +63,12 @@ def debug(
     check_terminal()
     if tour and not fits(run.origin if isinstance(run, Stepper) else run):
         raise UnrollvizError("the tour is about the article's network of five steps, uz.article(); leave out tour=True")
-    stepper = run if isinstance(run, Stepper) else go.opened(run, losses, target, detail)
-    unicode = in_browser() or knows_unicode(os.environ)
-    app = DebugApp(first_scene(stepper, listing=False), stepper, tour=tour, unicode=unicode)
+    with many_objects():
+        stepper = run if isinstance(run, Stepper) else go.opened(run, losses, target, detail)
+        unicode = in_browser() or knows_unicode(os.environ)
+        app = DebugApp(first_scene(stepper, listing=False), stepper, tour=tour, unicode=unicode)
+        gc.freeze()  # the run stays to the end: looking through it for garbage would hold up a key for 200 ms
     sys.setswitchinterval(0.0005)  # a key is answered while a thread is at work
-    gc.freeze()  # the run stays to the end: looking through it for garbage would hold up a key for 200 ms
     app.run()
     return app.return_code or 0
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from unrollviz.arrays import many_objects
 from unrollviz.debugger import picture, session
 from unrollviz.debugger import stepper as go
 from unrollviz.debugger.breakpoints import Hit
@@ -22,12 +24,14 @@ Change = Callable[[Stepper], Stepper]
 def prepared(start: Stepper, like: Scene, changes: Sequence[Change], pulse: Pulse) -> tuple[Stepper, Scene]:
     """The stepper with the changes made, one after another, and the scene that shows it."""
     stepper = start
-    for change in changes:
-        stepper = change(stepper)
-        pulse("working it out")
-    return stepper, scene(
-        stepper.run, stepper.detail, stepper.losses, stepper.target, like=like, steps=stepper.timeline
-    )
+    with many_objects():
+        for change in changes:
+            stepper = change(stepper)
+            pulse("working it out")
+        shown = scene(stepper.run, stepper.detail, stepper.losses, stepper.target, like=like, steps=stepper.timeline)
+        if stepper.run is start.run:  # all of it stays: looking through it for garbage would hold up a key for 700 ms
+            gc.freeze()
+    return stepper, shown
 
 
 def searched(start: Stepper, forward: bool, pulse: Pulse) -> tuple[Stepper, Hit | None]:

@@ -9,7 +9,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 
-from unrollviz.draw.text import bar, integer, percent
+from unrollviz.draw.text import bar, integer, integers, percent
 from unrollviz.names import clean, subscript, typeset
 from unrollviz.tui.apart import Apart, Matrix
 from unrollviz.tui.branches import Branches
@@ -74,12 +74,7 @@ def _marked(row: int, place: Place, focused: bool, look: Palette) -> tuple[str, 
 
 
 def _short(count: int) -> str:
-    return f"{count:,}" if count < 10**7 else f"{_digits(count)}"
-
-
-def _digits(count: int) -> str:
-    digits = str(count)
-    return f"{digits[0]}.{digits[1]}e+{len(digits) - 1}"
+    return integer(count, exact=7, digits=2)
 
 
 def _bar(share: float, largest: float, width: int, look: Palette) -> Segment:
@@ -113,7 +108,9 @@ class _Tree(View):
         count, many = line.first.count, "" if line.first.count == 1 else "s"
         norm = "" if line.norm is None else f", norm {figure(line.norm)}"
         words = f"path{many}, share {percent(line.first.share)}{norm}"
-        ways = [f"{count:,} {words}", f"{count} {words}", f"{count} path{many}", f"{integer(count)} {words}"]
+        *longer, short = integers(count)
+        ways = [*(f"{said} {words}" for said in longer), *(f"{said} path{many}" for said in longer[-1:])]
+        ways.append(f"{short} {words}")
         return next((said for said in ways if len(said) <= width), ways[-1])
 
 

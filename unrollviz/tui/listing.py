@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from unrollviz.arrays import Array, Labels
+from unrollviz.draw.text import integer
 from unrollviz.errors import UnrollvizError
 from unrollviz.graph import Graph
 from unrollviz.jacobians import frobenius
@@ -128,7 +129,7 @@ def _entered(graph: Graph, target: str, chosen: Filter) -> Graph:
 
 
 def _heaviest(paths: PathSet, chosen: Filter, wanted: Wanted, pulse: Pulse) -> Listing:
-    many = f"{paths.count:.3g}" if paths.count > 1e15 else f"{paths.count:,}"
+    many = integer(paths.count)
     if chosen.left:
         raise UnrollvizError(
             f"{many} paths are too many to be filtered one by one, the limit is {PATH_LIMIT:,}; narrow them by t= and "

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len, set_cell_size
 
-from unrollviz.draw.text import integer, percent
+from unrollviz.draw.text import integer, integers, percent
 from unrollviz.names import clean, derivative, typeset
 from unrollviz.tui.listing import ORDERS, Listing
 from unrollviz.tui.numbers import figure
@@ -32,7 +32,7 @@ def title(scene: Scene, found: Listing | None, width: int) -> str:
         return f"{'paths' if scene.listed.pending else 'no paths'} in {symbol}"
     count = scene.listed.paths.count
     words = f"path{'' if count == 1 else 's'} in {symbol}{_which(found)}"
-    ways = [f"{count:,} {words}", f"{count} {words}", f"{integer(count)} {words}"]
+    ways = [f"{said} {words}" for said in integers(count)]
     return next((said for said in ways if cell_len(said) <= width), ways[-1])
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from rich.cells import cell_len
 
 from unrollviz.api import Run
-from unrollviz.arrays import many_objects
+from unrollviz.arrays import beat, many_objects
 from unrollviz.debugger.timeline import UNITS, Timeline, timeline
 from unrollviz.draw.layout import EdgeName, Layout, Place, layout
 from unrollviz.errors import NonFinite
@@ -28,6 +28,9 @@ LISTED = 1_000
 
 SMALL = 4_000
 """Up to so many nodes everything is worked out before the screen opens: nobody notices."""
+
+AT_ONCE = 512
+"""Contributions that are added up in one go: meanwhile nobody else can ask for a cotangent."""
 
 ADDED = 2_000
 """Up to this many paths are walked one by one to hold their sum against the reverse sweep."""
@@ -227,9 +230,14 @@ def _foresee(steps: Timeline) -> None:
     """Work out what stepping will ask for, so that no key waits for it."""
     steps.backward.finish()
     for name in names_of(steps.graph, "parameter"):
-        steps.cotangent(name, len(steps.contributions[name]))
+        arrived = len(steps.contributions[name])
+        for so_far in (*range(0, arrived, AT_ONCE), arrived):
+            beat()
+            steps.cotangent(name, so_far)
     for unit in UNITS:
+        beat()
         steps.stops(unit)
+    beat()
     _ = steps.crossed_at, steps.columns
 
 

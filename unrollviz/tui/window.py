@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -37,6 +38,7 @@ from unrollviz.tui.tour import LINES as TOUR_LINES
 from unrollviz.tui.tour import Tour
 from unrollviz.tui.view import restored
 from unrollviz.tui.watchbar import WatchBar
+from unrollviz.tui.work import ROAD
 
 SMALLEST = (40, 12)
 ROOMY = (60, 16)
@@ -95,6 +97,13 @@ class Window(App[None]):
         if not self.is_headless:
             for number in SIGNALS:
                 asyncio.get_running_loop().add_signal_handler(number, self.exit, None, 128 + number)
+            if sys.__stdin__ is not None and sys.__stdin__.isatty():
+                self.set_interval(1.0, self._leave_a_terminal_that_is_gone)
+
+    def _leave_a_terminal_that_is_gone(self) -> None:
+        """Not every terminal that goes away says so by SIGHUP; Textual would then read from it for ever."""
+        if not sys.__stdin__.isatty():  # type: ignore[union-attr]
+            self.exit(return_code=128 + signal.SIGHUP)
 
     def become(self, state: to.DebugState) -> None:
         """Take on a new state and show it."""
@@ -171,6 +180,12 @@ class Window(App[None]):
         if typed and self.state.typed == typed:
             self._home = None
             self.become(replace(self.state, typed=""))
+
+    async def on_event(self, event: events.Event) -> None:
+        """Work in threads gives way to what a person does."""
+        if isinstance(event, events.InputEvent):
+            ROAD.clear()
+        await super().on_event(event)
 
     async def run_action(
         self,

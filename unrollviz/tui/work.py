@@ -7,12 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Thread
-from time import monotonic
+from time import monotonic, sleep
 from typing import TypeVar
 
 from textual.message import Message
 from textual.message_pump import MessagePump
 
+from unrollviz.arrays import interruptible
 from unrollviz.errors import UnrollvizError
 
 T = TypeVar("T")
@@ -45,6 +46,39 @@ class Worked(Message):
         self.job, self.result, self.ended = job, result, ended
 
 
+RESTS = 0.05
+"""Seconds for which work rests when a key is pressed, and then goes on for, whatever is pressed."""
+
+
+class Road:
+    """Work gives way to keys: Python runs one thread at a time, and a key that shares with two others is felt."""
+
+    def __init__(self) -> None:
+        self._free_from = 0.0
+
+    def clear(self) -> None:
+        """A key has been pressed."""
+        now = monotonic()
+        if now > self._free_from + RESTS:
+            self._free_from = now + RESTS
+
+    def wait(self) -> None:
+        """Rest for as long as a key needs."""
+        rest = self._free_from - monotonic()
+        if rest > 0:
+            sleep(rest)
+
+
+ROAD = Road()
+
+
+def _check(job: Job) -> None:
+    """Give way; raise Stopped once nobody waits for a job."""
+    ROAD.wait()
+    if job.stopped:
+        raise Stopped
+
+
 class Desk:
     """The jobs of one widget, or of the app, by kind. It hands every `Worked` to `take`."""
 
@@ -68,7 +102,7 @@ class Desk:
         self.stop(kind)
         job = Job(words, then)  # type: ignore[arg-type]
         self._jobs[kind] = job
-        Thread(target=self._run, args=(job, work), daemon=True).start()
+        Thread(target=self._run, args=(job, work), name=kind, daemon=True).start()
 
     def stop(self, kind: str | None = None) -> bool:
         """Let go of the jobs of a kind, or of all; their results are dropped. True where there was one."""
@@ -92,7 +126,8 @@ class Desk:
     def _run(self, job: Job, work: Callable[[Pulse], T]) -> None:
         result: object
         try:
-            result = work(partial(self._pulse, job))
+            with interruptible(partial(_check, job)):
+                result = work(partial(self._pulse, job))
         except Stopped:
             return
         except Exception as error:  # handed to the widget, which shows or raises it
@@ -101,8 +136,7 @@ class Desk:
             self._post(Worked(job, result, ended=True))
 
     def _pulse(self, job: Job, words: str) -> None:
-        if job.stopped:
-            raise Stopped
+        _check(job)
         job.words = words
         if monotonic() - job.told > TOLD_EVERY:
             job.told = monotonic()
