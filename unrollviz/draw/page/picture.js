@@ -59,7 +59,8 @@ function picture(data, look) {
   }
   /** At first: all of it, or, of what would be too small to read, its beginning. */
   function open() {
-    view.style.aspectRatio = `${Math.min(paper.width, 1.9 * paper.height)} / ${paper.height}`;
+    view.style.aspectRatio = `${Math.min(paper.width, 1.45 * paper.height)} / ${paper.height}`;
+    view.style.setProperty("--tallest", `${paper.height}px`);
     fit();
     if (at.scale >= READABLE) return;
     at.scale = Math.min(1.2, Math.max(READABLE, size().height / paper.height));
