@@ -242,6 +242,16 @@ class Run(unrolling.Unrolled):
 
         return view(self, highlight, **options).picture()
 
+    def page(self, highlight: Spec | None = None, **options: Unpack[DrawOptions]) -> str:
+        """One HTML page that needs no other file and no network: the picture, the paths from the losses to the target,
+        M[t,k], and both passes to replay. Arguments as of `draw`; the page opens with what is to be highlighted.
+
+        `Path("page.html").write_text(run.page(), encoding="utf-8")`"""
+        from unrollviz.draw.page.page import page
+        from unrollviz.draw.view import view
+
+        return page(view(self, highlight, **options)).decode("utf-8")
+
     def _target(self, name: str) -> str:
         if name.startswith("l1.") and name not in self.graph and name[3:] in self.graph:
             return name[3:]  # what it would be called if there were more layers

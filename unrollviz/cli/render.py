@@ -35,7 +35,7 @@ class Steps(click.ParamType[int | str]):
 @click.option(
     "--format",
     type=Name(table("draw.formats", "FORMATS")),
-    help="svg, pdf, png, dot or svg-frames.  [default: what the file's ending says]",
+    help="svg, pdf, png, dot, html or svg-frames.  [default: what the file's ending says]",
 )
 @loss_option
 @param_option
@@ -60,7 +60,11 @@ class Steps(click.ParamType[int | str]):
 )
 @click.option("--every", type=click.IntRange(min=1), metavar="N", help="Draw every N-th step, and fold the others.")
 @click.option("--no-fold", is_flag=True, help="Draw every step, however many there are.")
-@click.option("--theme", type=Name(table("draw.style", "THEMES")), default="light", show_default=True, help="Or dark.")
+@click.option(
+    "--theme",
+    type=Name(table("draw.style", "THEMES")),
+    help="light or dark.  [default: light; of a page: the reader's]",
+)
 @click.option("--title", help="A line above the picture.")
 @click.option("--caption", help="A line below the title.")
 @click.option("--parameters", is_flag=True, help="Say how many parameters there are.")
@@ -85,7 +89,7 @@ def render(
     steps: tuple[int | str, ...],
     every: int | None,
     no_fold: bool,
-    theme: str,
+    theme: str | None,
     title: str | None,
     caption: str | None,
     parameters: bool,
@@ -105,16 +109,17 @@ def render(
       unrollviz render --cell lstm --steps 1000 --highlight loss:L1000 -o long.svg
       unrollviz render --color-by share --text hello -o shares.png
       unrollviz render --animate -o slides.svg
+      unrollviz render -o page.html
     """
     from unrollviz.draw.formats import check, write
     from unrollviz.draw.view import view
 
-    check(output, format, animate)
+    form = check(output, format, animate)
     lengths = [step for step in steps if isinstance(step, int)]
     drawn = [step for step in steps if isinstance(step, str)]
     if max(len(lengths), len(drawn)) > 1:
         raise UnrollvizError("--steps is given more than once; give one number T, one range A..B, or one of each")
-    if (loss or param) and not (highlight or color_by):
+    if (loss or param) and not (highlight or color_by or form.lists_paths):
         raise UnrollvizError("--loss and --param choose among paths; give --highlight or --color-by share too")
     with progress("render:", 3) as step:
         step("unrolling")

@@ -25,12 +25,14 @@ class Format:
         maker: `module:function`, imported when the format is asked for. The function takes a `View` and returns the
             bytes of the file; of a folder its files by name.
         folder: whether it is a folder.
+        lists_paths: whether it tells of all paths, not only of those that are highlighted.
     """
 
     suffixes: tuple[str, ...]
     meaning: str
     maker: str
     folder: bool = False
+    lists_paths: bool = False
 
     def make(self, view: View) -> bytes | dict[str, bytes]:
         """The bytes of the file that shows `view`; of a folder its files by name."""
@@ -46,6 +48,9 @@ FORMATS: dict[str, Format] = {
     "dot": Format((".dot", ".gv"), "Graphviz's own text, every position given", "unrollviz.draw.made:dot"),
     "svg-frames": Format(
         (), "a folder of SVGs, a frame each, for slides", "unrollviz.draw.animate:frames", folder=True
+    ),
+    "html": Format(
+        (".html", ".htm"), "a page with paths, matrix and replay", "unrollviz.draw.page.page:page", lists_paths=True
     ),
 }
 """Name -> format. To add one: a row here, and the function that it names."""

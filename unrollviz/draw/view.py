@@ -52,7 +52,7 @@ class Options(TypedDict, total=False):
     steps: str | Sequence[int] | range | None
     every: int | None
     fold: bool
-    theme: str
+    theme: str | None
     title: str | None
     caption: str | None
     parameters: bool
@@ -123,7 +123,7 @@ class View:
             group=highlight if highlight is not None and highlight.path is None else None,
             of=of_losses(self.run, self.paths),
             paint=self.paint,
-            theme=THEMES[options.get("theme", "light")],
+            theme=THEMES[options.get("theme") or "light"],
             title=options.get("title"),
             notes=tuple(note for note in notes if note),
             values=options.get("values", False),
