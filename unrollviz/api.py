@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 import numpy.typing as npt
 
 from unrollviz import check as checking
+from unrollviz import plots
 from unrollviz import unrolled as unrolling
 from unrollviz.arrays import Array
 from unrollviz.diagnose import Diagnosis, diagnose
@@ -23,6 +24,7 @@ from unrollviz.graph import LEVELS, Graph, level_of_detail, names_of, node_named
 from unrollviz.network import Network as PlainNetwork
 from unrollviz.neurons import Target
 from unrollviz.paths import PathSet
+from unrollviz.plots import Plot
 from unrollviz.prefixes import PrefixTree
 from unrollviz.sweep import Way
 from unrollviz.units import UnitPaths
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     import graphviz
 
     from unrollviz.draw.highlight import Spec
+    from unrollviz.draw.matplot import Drawn
     from unrollviz.draw.view import Options as DrawOptions
     from unrollviz.readers.found import Found
 
@@ -241,6 +244,26 @@ class Run(unrolling.Unrolled):
         from unrollviz.draw.view import view
 
         return view(self, highlight, **options).picture()
+
+    def plotted(self, name: str, param: str | None = None, losses: str | Sequence[str] | None = None) -> Plot:
+        """The numbers of a plot in `plots.PLOTS`: what `plot` draws, and `unrollviz plot` prints."""
+        target = self._target(param or self.recurrent_weight)
+        return plots.plot(name, plots.Asked(self, self.level("state", target), tuple(self.loss_names(losses)), target))
+
+    def plot(
+        self,
+        name: str = "matrix",
+        param: str | None = None,
+        losses: str | Sequence[str] | None = None,
+        *,
+        title: str | None = None,
+    ) -> Drawn:
+        """A plot of `plots.PLOTS` as a matplotlib figure: matrix, lag, loss, entry, route, jacobians, cancellation.
+
+        Raises UnknownName for another plot, MissingExtra without matplotlib."""
+        from unrollviz.draw.matplot import figure
+
+        return figure(self.plotted(name, param, losses), title)
 
     def _target(self, name: str) -> str:
         if name.startswith("l1.") and name not in self.graph and name[3:] in self.graph:

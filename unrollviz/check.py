@@ -17,6 +17,7 @@ from unrollviz.jacobians import norms
 from unrollviz.ops import OPS
 from unrollviz.paths import PathSet
 from unrollviz.sweep import FOLDS, push_forward
+from unrollviz.tables import Cell, Table
 from unrollviz.unrolled import Unrolled, unroll_batch
 
 BOUNDS: dict[str, float] = {
@@ -57,6 +58,14 @@ class Report:
     """The comparisons for every parameter, the worst error of each method, and whether all keep their bounds."""
 
     comparisons: tuple[Comparison, ...]
+
+    def _repr_html_(self) -> str:
+        rows: list[list[Cell]] = [
+            [c.param, c.paths, *(c.errors[method] for method in BOUNDS)] for c in self.comparisons
+        ]
+        verdict = "all gradients agree" if self.ok else "the gradients do NOT agree"
+        what = f"{verdict}: largest difference from the reverse sweep, relative"
+        return Table(("parameter", "paths", *(method.replace("_", " ") for method in BOUNDS)), rows).html(what)
 
     @property
     def worst(self) -> dict[str, float]:

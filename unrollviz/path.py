@@ -12,8 +12,9 @@ import numpy as np
 
 from unrollviz.arrays import Array
 from unrollviz.jacobians import Jacobian, frobenius
-from unrollviz.names import derivative
+from unrollviz.names import derivative, typeset
 from unrollviz.sweep import Edge
+from unrollviz.tables import Cell, Table
 from unrollviz.terms import check_memory
 
 
@@ -69,6 +70,14 @@ class Path:
     norm: float
     share: float
     _edges: tuple[Edge, ...] = field(repr=False, compare=False)
+
+    def _repr_html_(self) -> str:
+        rows: list[list[Cell]] = [
+            [f.symbol, f.norm, norm] for f, norm in zip(self.factors, self.running_norms, strict=True)
+        ]
+        what = " → ".join(map(typeset, self.nodes))
+        figures = f"enters at step {self.entry} (lag {self.lag}), norm {self.norm:.4g}, share {100 * self.share:+.1f} %"
+        return Table(("factor", "norm", "norm of the product so far"), rows).html(f"{what}: {figures}")
 
     @cached_property
     def factors(self) -> tuple[Factor, ...]:

@@ -77,10 +77,9 @@ class Chart:
         by = math.ceil(len(self.at) / most)
         if by <= 1 or self.named:
             return self
-        starts = np.arange(0, len(self.at), by)
-        ends = [self.at[min(start + by, len(self.at)) - 1] for start in starts]
-        at = tuple(f"{self.at[start]}–{end}" for start, end in zip(starts, ends, strict=True))
-        fold = {SIGNED: np.add, LOG: np.fmax, PLAIN: np.fmax}
+        starts = list(range(0, len(self.at), by))
+        at = tuple(f"{self.at[start]}–{self.at[min(start + by, len(self.at)) - 1]}" for start in starts)
+        fold: dict[str, np.ufunc] = {SIGNED: np.add, LOG: np.fmax, PLAIN: np.fmax}
         curves = (replace(curve, values=fold[curve.unit].reduceat(curve.values, starts)) for curve in self.curves)
         return replace(self, at=at, curves=tuple(curves))
 
@@ -281,8 +280,8 @@ def _finest(graph: Graph, steps: int) -> str:
 
 
 def _route(columns: Sequence[str], label: Sequence[int]) -> str:
-    """`W_f·2 f·3`: what is used, and how often; `direct` where nothing is."""
-    used = [f"{typeset(name)}×{int(often)}" for name, often in zip(columns, label, strict=True) if often]
+    """`W_f×2 f×3`: what is used, and how often; `direct` where nothing is."""
+    used = [f"{typeset(name)}×{int(n)}" for name, n in zip(columns, label, strict=True) if n or len(columns) == 1]
     return " ".join(used) or "direct"
 
 

@@ -21,7 +21,13 @@ from unrollviz.errors import UnrollvizError
 @model_options
 @json_option
 def plot(
-    name: str | None, output: str | None, loss: str | None, param: str | None, title: str | None, as_json: bool, **model: Any
+    name: str | None,
+    output: str | None,
+    loss: str | None,
+    param: str | None,
+    title: str | None,
+    as_json: bool,
+    **model: Any,
 ) -> None:
     """Plot a gradient; without -o as text.  [default: matrix]
 
@@ -40,8 +46,8 @@ def plot(
 
     Files are drawn by matplotlib: pip install 'unrollviz[plots]'.
     """
-    from unrollviz.plots import PLOTS
     from unrollviz.errors import UnknownName
+    from unrollviz.plots import PLOTS
 
     words = [word for word in (name, model["spec"]) if word is not None]
     model["spec"] = next((word for word in words if word.endswith((".toml", *SUFFIXES))), None)

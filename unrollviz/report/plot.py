@@ -30,7 +30,9 @@ def plot_json(plot: Plot) -> Json:
             "title": part.title,
             "axis": part.axis,
             "at": list(part.at),
-            "curves": [{"name": c.name, "unit": c.unit, "values": [*map(exact, c.values.tolist())]} for c in part.curves],
+            "curves": [
+                {"name": c.name, "unit": c.unit, "values": [*map(exact, c.values.tolist())]} for c in part.curves
+            ],
         }
         for part in plot.parts
         if isinstance(part, Chart)
@@ -132,14 +134,23 @@ def _grid(grid: Grid) -> list[str]:
     values, by = grid.pooled(ROWS)
     size = values if grid.unit == LOG else _log_size(values)
     largest = float(size[np.isfinite(size)].max(initial=-math.inf))
-    rows, columns = ([_span(steps, at, by) for at in range(n)] for steps, n in zip((grid.rows, grid.columns), values.shape, strict=True))
+    rows, columns = (
+        [_span(steps, at, by) for at in range(n)]
+        for steps, n in zip((grid.rows, grid.columns), values.shape, strict=True)
+    )
     lines = [grid.title]
     if len(columns) <= NUMBERS:
-        cells = [[_cell(v, s, largest, grid.unit) for v, s in zip(*pair, strict=True)] for pair in zip(values, size, strict=True)]
+        cells = [
+            [_cell(v, s, largest, grid.unit) for v, s in zip(*pair, strict=True)]
+            for pair in zip(values, size, strict=True)
+        ]
         lines += table(["t \\ k", *columns], [[row, *line] for row, line in zip(rows, cells, strict=True)])
     else:
         wide = max(map(len, rows))
-        marks = [[_mark(v, s, largest, grid.unit) for v, s in zip(*pair, strict=True)] for pair in zip(values, size, strict=True)]
+        marks = [
+            [_mark(v, s, largest, grid.unit) for v, s in zip(*pair, strict=True)]
+            for pair in zip(values, size, strict=True)
+        ]
         lines += [" " * wide + " k  " + _ticks(columns), "t".rjust(wide)]
         lines += [f"{row.rjust(wide)} │ {''.join(line)}".rstrip() for row, line in zip(rows, marks, strict=True)]
     if not math.isfinite(largest):
