@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import io
+import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ class Table:
 
     @classmethod
     def of(cls, rows: Sequence[dict[str, Any]]) -> Table:
-        """Of objects as the JSON reports hold them; a list of names becomes `L4 yhat4 s4 W`."""
+        """Of objects as the JSON reports hold them; a list of names becomes `L4 yhat4 s4 W`, one of numbers JSON."""
         columns = tuple(rows[0]) if rows else ()
         return cls(columns, [[_flat(row[column]) for column in columns] for row in rows])
 
@@ -109,7 +110,7 @@ def _csv(cell: Cell) -> str | int | float:
 
 def _flat(value: Any) -> Cell:
     if isinstance(value, (list, tuple)):
-        return " ".join(map(str, value))
+        return json.dumps(value) if value and isinstance(value[0], float) else " ".join(map(str, value))
     return value  # type: ignore[no-any-return]
 
 
