@@ -47,6 +47,7 @@ FORMATS: dict[str, Format] = {
     "svg-frames": Format(
         (), "a folder of SVGs, a frame each, for slides", "unrollviz.draw.animate:frames", folder=True
     ),
+    "tikz": Format((".tex",), "a LaTeX document with the picture in TikZ", "unrollviz.draw.tikz:tikz"),
     "graphml": Format((".graphml",), "the graph as data, for networkx, yEd, Gephi", "unrollviz.draw.graphdata:graphml"),
     "json": Format((".json",), "the graph as data, as networkx' node-link JSON", "unrollviz.draw.graphdata:node_link"),
 }
