@@ -17,6 +17,7 @@ from unrollviz.arrays import Array
 from unrollviz.diagnose import Diagnosis, diagnose
 from unrollviz.errors import NonFinite, UnknownName, UnrollvizError
 from unrollviz.explain import explain, explain_total
+from unrollviz.explain_latex import explain_latex, explain_total_latex
 from unrollviz.flow import Flow, flow
 from unrollviz.folds import By, grouping
 from unrollviz.gradient import Truncation, gradient, truncation
@@ -36,6 +37,12 @@ if TYPE_CHECKING:
     from unrollviz.draw.matplot import Drawn
     from unrollviz.draw.view import Options as DrawOptions
     from unrollviz.readers.found import Found
+
+EXPLAINED: dict[str, tuple[Callable[[Any, PathSet, bool], str], Callable[[Any, Flow, bool], str]]] = {
+    "text": (explain, explain_total),
+    "latex": (explain_latex, explain_total_latex),
+}
+"""Format of a derivation -> what writes it for one loss, and for their sum."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -221,13 +228,20 @@ class Run(unrolling.Unrolled):
         target, chosen = self._target(param or self.recurrent_weight), self.loss_names(None if broken else losses)
         return diagnose(self, self.level(), target, chosen, truncate, broken)
 
-    def explain(self, loss: str, param: str) -> str:
+    def explain(self, loss: str, param: str, *, format: str = "text", numbers: bool = True) -> str:
         """The chain rule for ∂loss/∂param in words and symbols, term by term, with the numbers.
 
-        `loss` is one of L1 … LT, or L for their sum."""
+        Args:
+            loss: one of L1 … LT, or L for their sum.
+            format: text, or latex for a document that pdflatex compiles.
+            numbers: False leaves out all figures.
+        """
+        if format not in EXPLAINED:
+            raise UnknownName("format", format, EXPLAINED)
+        one, total = EXPLAINED[format]
         if loss == "L":
-            return explain_total(self, self.flow(param, by="loss"))
-        return explain(self, self.paths(loss, param))
+            return total(self, self.flow(param, by="loss"), numbers)
+        return one(self, self.paths(loss, param), numbers)
 
     def draw(self, highlight: Spec | None = None, **options: Unpack[DrawOptions]) -> graphviz.Digraph:
         """The unrolled graph as a picture, positions pinned; notebooks show it.

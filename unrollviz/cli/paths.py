@@ -124,8 +124,8 @@ def _check_size(part: PathSet) -> None:
     size = part.count * sum(len(name) + 1 for nodes in some for name in nodes) // 8
     if size > LISTING_LIMIT:
         raise UnrollvizError(
-            f"{part.count:,} paths with all their nodes take about {size / 2**20:,.0f} MB; give --limit N for the first "
-            "ones, --top 12 for the heaviest, or take them together with unrollviz flow --by temporal"
+            f"{part.count:,} paths with all their nodes take about {size / 2**20:,.0f} MB; give --limit N for the "
+            "first ones, --top 12 for the heaviest, or take them together with unrollviz flow --by temporal"
         )
 
 

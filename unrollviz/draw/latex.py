@@ -72,6 +72,7 @@ _TEXT = {
 _KNOWN = re.compile("[ -~À-ÖØ-öø-ÿ]")
 
 PREAMBLE = r"""\usepackage[T1]{fontenc}
+\IfFileExists{lmodern.sty}{\usepackage{lmodern}}{}
 \usepackage{textcomp}
 \usepackage{amsmath,amssymb}
 % A character that pdflatex has no glyph for: itself where the engine knows all of Unicode, else its number.
@@ -187,7 +188,8 @@ def matrix(rows: Sequence[Sequence[float]]) -> str:
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """A table of mathematics, columns aligned right."""
     lines = [" & ".join(f"${cell}$" if cell else "" for cell in row) + r" \\" for row in (headings, *rows)]
-    return [rf"\begin{{tabular}}{{{'r' * len(headings)}}}", lines[0] + r" \hline", *lines[1:], r"\end{tabular}"]
+    begin = rf"\begin{{center}}\begin{{tabular}}{{{'r' * len(headings)}}}"
+    return [begin, lines[0] + r" \hline", *lines[1:], r"\end{tabular}\end{center}"]
 
 
 def aligned(lines: Sequence[str]) -> list[str]:
