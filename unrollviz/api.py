@@ -271,13 +271,14 @@ class Run(unrolling.Unrolled):
         losses: str | Sequence[str] | None = None,
         *,
         title: str | None = None,
+        theme: str = "light",
     ) -> Drawn:
         """A plot of `plots.PLOTS` as a matplotlib figure: matrix, lag, loss, entry, route, jacobians, cancellation.
 
         Raises UnknownName for another plot, MissingExtra without matplotlib."""
         from unrollviz.draw.matplot import figure
 
-        return figure(self.plotted(name, param, losses), title)
+        return figure(self.plotted(name, param, losses), title, theme)
 
     def _target(self, name: str) -> str:
         if name.startswith("l1.") and name not in self.graph and name[3:] in self.graph:

@@ -9,7 +9,7 @@ import numpy as np
 from unrollviz.arrays import Array
 from unrollviz.draw.latex import aligned, document, figure, fraction, math, matrix, name, table
 from unrollviz.draw.layout import kind_of
-from unrollviz.draw.text import integer, percent
+from unrollviz.draw.text import UNDEFINED, integer, percent
 from unrollviz.explain import (
     LARGEST_MATRIX,
     SHOWN,
@@ -76,10 +76,8 @@ def explain_total_latex(unrolled: Unrolled, by_loss: Flow, numbers: bool = True)
             rows = [*rows[:SHOWN], [r"\vdots", "", "", ""], rows[-1]]
         one = rf"\| \partial L_t / \partial {name(target)} \|"
         body += ["", _NORMS, "", *table(["t", r"\text{paths}", one, r"\text{share}"], rows)]
-        body += [
-            "",
-            rf"$\|\partial L / \partial {name(target)}\| = {figure(by_loss.total_norm)}$, $\kappa = {figure(by_loss.cancellation)}$.",
-        ]
+        norm, cancelled = figure(by_loss.total_norm), figure(by_loss.cancellation)
+        body += ["", rf"$\|\partial L / \partial {name(target)}\| = {norm}$, $\kappa = {cancelled}$."]
     return _document(body, "L", target)
 
 
@@ -224,5 +222,7 @@ def _count(count: int) -> str:
 
 
 def _percent(share: float) -> str:
-    shown = percent(share)
-    return r"\text{--}" if shown == "–" else shown.replace(" %", r"\,\%")
+    shown, e, power = percent(share).removesuffix(" %").partition("e")
+    if shown == UNDEFINED:
+        return r"\text{--}"
+    return (rf"{shown} \cdot 10^{{{int(power)}}}" if e else shown) + r"\,\%"

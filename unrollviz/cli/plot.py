@@ -10,6 +10,7 @@ from unrollviz.cli.model import SUFFIXES, build
 from unrollviz.cli.options import Name, json_option, loss_option, model_options, param_option, table
 from unrollviz.cli.terminal import say, say_json
 from unrollviz.errors import UnrollvizError
+from unrollviz.names import clean
 
 
 @click.command(short_help="Heat map of M[t,k], shares by lag or route, Jacobians: as text or picture.")
@@ -18,6 +19,7 @@ from unrollviz.errors import UnrollvizError
 @loss_option
 @param_option
 @click.option("--title", help="A line above the plot.")
+@click.option("--theme", type=Name(table("draw.style", "THEMES")), help="light or dark.  [default: light]")
 @model_options
 @json_option
 def plot(
@@ -26,6 +28,7 @@ def plot(
     loss: str | None,
     param: str | None,
     title: str | None,
+    theme: str | None,
     as_json: bool,
     **model: Any,
 ) -> None:
@@ -56,19 +59,21 @@ def plot(
         raise UnknownName("plot", chosen, PLOTS)
     if any(extra):
         raise UnrollvizError(f"plot takes one plot and a SPEC; choose one of {', '.join(PLOTS)}")
+    if theme is not None and output is None:
+        raise UnrollvizError("--theme is the look of a picture; give -o FILE too")
+    if as_json and (output is not None or title is not None):
+        raise UnrollvizError("--json prints numbers; leave out -o and --title, which are for pictures and text")
     if output is not None:
-        if as_json:
-            raise UnrollvizError("-o writes a picture and --json prints numbers; give one of them")
         from unrollviz.draw.matplot import check_output
 
-        check_output(output)
+        check_output(output, theme or "light")
     run = build(**model)
     found = run.plotted(chosen or "matrix", param, loss)
     if output is not None:
         from unrollviz.draw.matplot import write
 
-        write(found, output, title)
-        say([f"written: {output}"])
+        write(found, output, title, theme or "light")
+        say([f"written: {clean(output)}"])
     elif as_json:
         from unrollviz.report.plot import plot_json
 
