@@ -90,6 +90,18 @@ class Run(unrolling.Unrolled):
     _levels: dict[tuple[str, str], Graph] = field(default_factory=dict, repr=False, compare=False)
     _ways: dict[tuple[str, str], Way] = field(default_factory=dict, repr=False, compare=False)
 
+    def _repr_svg_(self) -> str:
+        from unrollviz.draw.svg import written
+        from unrollviz.draw.view import view
+
+        return written(view(self).drawing.sheet).decode("utf-8")
+
+    def plain_graph(self, detail: str = "state") -> Graph:
+        """The graph at a level of LEVELS with attributes that any program understands; see `draw.graphdata.plain`."""
+        from unrollviz.draw.graphdata import plain
+
+        return plain(self.level(detail))
+
     def level(self, detail: str = "state", target: str | None = None) -> Graph:
         """The graph at a level of LEVELS, on which `target` too is a landmark. Built once."""
         landmark = target is None or detail not in LEVELS or LEVELS[detail](node_named(self.graph, target))

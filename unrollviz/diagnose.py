@@ -13,6 +13,7 @@ from unrollviz.evidence import Evidence, reaches, unheard
 from unrollviz.graph import Graph
 from unrollviz.rules import RULES, SEVERITIES, Finding, Rule
 from unrollviz.symptoms import Symptoms, symptoms
+from unrollviz.tables import Table
 from unrollviz.unrolled import Unrolled
 
 
@@ -44,6 +45,10 @@ class Diagnosis:
             far = unheard(self.figures, reach)
             words += f" {far}" if far != words else ""
         return f"{line[0].upper()}{line[1:]}. {words}"
+
+    def _repr_html_(self) -> str:
+        rows = [[finding.severity, finding.rule.name, finding.sentence] for finding in self.findings]
+        return Table(("severity", "rule", "finding"), rows).html(f"{self.figures.symbol()}: {self.verdict}")
 
     def __repr__(self) -> str:
         lines = [f"{finding.severity:8}{finding.rule.name}: {finding.sentence}" for finding in self.findings]

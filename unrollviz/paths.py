@@ -23,11 +23,11 @@ from unrollviz.folds import Labelling, by_path
 from unrollviz.gradient import check_gradient, gradient
 from unrollviz.graph import Graph
 from unrollviz.jacobians import frobenius
-from unrollviz.names import typeset
 from unrollviz.order import Order as _Order
 from unrollviz.path import Factor as Factor
 from unrollviz.path import Heaviest as Heaviest
 from unrollviz.path import Path as Path
+from unrollviz.path import listing
 from unrollviz.search import BUDGET, heaviest
 from unrollviz.stacks import times_power
 from unrollviz.sweep import ENTRY, LOSS, Arrival, entry_step, leave_chart, sweep
@@ -96,14 +96,9 @@ class PathSet:
         return f"<PathSet {', '.join(some)} to {self.target}: {self.count:,} paths>"
 
     def _repr_html_(self) -> str:
-        listed = self[:LISTED]
-        rows = [(path.rank + 1, *(getattr(path, name) for name in _LISTED)) for path in listed]
-        table = Table(("#", *_LISTED), [[_written(cell) for cell in row] for row in rows])
         some = self.losses if len(self.losses) < 4 else (self.losses[0], "…", self.losses[-1])
-        return table.html(
-            f"{', '.join(some)} to {self.target}: {self.count:,} paths, norm of their sum {self.total_norm:.4g}",
-            self.count,
-        )
+        what = f"{', '.join(some)} to {self.target}: {self.count:,} paths, norm of their sum {self.total_norm:.4g}"
+        return listing(list(self[:LISTED])).html(what, self.count)
 
     def __iter__(self) -> Iterator[Path]:
         for table in self._blocks():
@@ -319,10 +314,6 @@ class PathSet:
 
 _LISTED = ("nodes", "loss", "entry", "lag", "norm", "share")
 """What is told of every path."""
-
-
-def _written(cell: object) -> str | int | float:
-    return " → ".join(map(typeset, cell)) if isinstance(cell, tuple) else cell  # type: ignore[return-value]
 
 
 def _no_rows() -> PathTable:

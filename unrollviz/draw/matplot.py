@@ -165,7 +165,7 @@ def _draw_curves(axes: Axes, chart: Chart, curves: list[Curve], theme: Theme) ->
         axes.legend(loc="best", fontsize=8.5)
     if curves[0].unit == LOG:
         powers(axes.yaxis, [curve.drawn for curve in curves])
-    axes.xaxis.set_major_locator(FixedLocator(at) if len(at) <= 12 else MaxNLocator(integer=True, nbins=12))
+    axes.xaxis.set_major_locator(FixedLocator(at.tolist()) if len(at) <= 12 else MaxNLocator(integer=True, nbins=12))
     if not any(np.isfinite(curve.values).any() for curve in curves):
         nothing(axes, "undefined" if curves[0].unit == SIGNED else "0", theme)
     axes.set_xlim(at.min() - 0.6, at.max() + 0.6)
