@@ -66,10 +66,11 @@ class Table:
         body = "".join(f"<tr>{''.join(self._html(row, largest))}</tr>" for row in shown)
         rest = f'<tr><td colspan="{len(self.columns)}" {_LEFT}>⋯ {more:,} more</td></tr>' if more > 0 else ""
         heads = "".join(
-            f"<th {_LEFT if self._is_text(at) else _RIGHT}>{text(name)}</th>" for at, name in enumerate(self.columns)
+            f"<th {_LEFT if name == 'share' or self._is_text(at) else _RIGHT}>{text(name)}</th>"
+            for at, name in enumerate(self.columns)
         )
         return (
-            f'<table style="border-collapse:collapse"><caption {_LEFT}>{text(caption)}</caption>'
+            f'<div>{text(caption)}</div><table style="border-collapse:collapse">'
             f"<thead><tr>{heads}</tr></thead><tbody>{body}{rest}</tbody></table>"
         )
 
@@ -88,12 +89,15 @@ class Table:
                 yield f"<td {_LEFT if self._is_text(column) else _RIGHT}>{text(_shown(cell))}</td>"
 
 
-_LEFT, _RIGHT = 'style="text-align:left"', 'style="text-align:right"'
+_LEFT, _RIGHT = 'style="text-align:left;padding:.1em .8em"', 'style="text-align:right;padding:.1em .8em"'
+
+_LONGEST = 2000
+"""Characters of a cell or a caption in a notebook."""
 
 
 def text(value: str) -> str:
     """`value` as HTML that shows it letter by letter, whatever it holds; control characters as `<1B>`."""
-    return html.escape(clean(value))
+    return html.escape(clean(value, _LONGEST))
 
 
 def csv_text(value: str) -> str:
@@ -117,13 +121,9 @@ def _flat(value: Any) -> Cell:
 def _shown(cell: Cell) -> str:
     if cell is None or cell != cell:
         return "–"
-    return (
-        f"{cell:.4g}"
-        if isinstance(cell, float)
-        else f"{cell:,}"
-        if isinstance(cell, int) and cell < 10**15
-        else str(cell)
-    )
+    if isinstance(cell, float):
+        return f"{cell:.4g}"
+    return f"{cell:,}" if isinstance(cell, int) and cell < 10**15 else str(cell)
 
 
 def _share(share: float | None, largest: float) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree
@@ -43,13 +42,13 @@ def plain(graph: Graph, path: Path | None = None, shares: Mapping[EdgeName, floa
         }
         found.add_node(name, **_there(attributes))
     for tail, head, key, jacobian in graph.edges(keys=True, data="jacobian"):
-        share = None if shares is None else shares.get((tail, head, key), 0.0)
+        share = shares.get((tail, head, key), 0.0) if shares else None  # no shares at all: the gradient is 0
         attributes = {
             "derivative": derivative(head, tail, direct=not jacobian.per_instance),
             "argument": key,
             "kind": type(jacobian).__name__,
             "norm": float(jacobian.norm()),
-            "share": share if share is None or math.isfinite(share) else None,
+            "share": share,
         }
         found.add_edge(tail, head, key=key, **_there(attributes))
     return found
@@ -69,15 +68,23 @@ def _of(view: View) -> Graph:
 
 
 def node_link(view: View) -> bytes:
-    """`networkx.node_link_graph(json.load(file), edges="edges")` reads it back, keys and all."""
-    data = nx.node_link_data(_of(view), edges="edges")
-    return (json.dumps(data, allow_nan=False) + "\n").encode("utf-8")
+    """The graph of a view as node-link JSON."""
+    return as_node_link(_of(view))
 
 
 def graphml(view: View) -> bytes:
-    """`networkx.read_graphml(file, force_multigraph=True)` reads it back: shapes and values are JSON text, the keys of
-    edges their `argument`."""
-    graph = _of(view)
+    """The graph of a view as GraphML."""
+    return as_graphml(_of(view))
+
+
+def as_node_link(graph: Graph) -> bytes:
+    """A plain graph as JSON; `networkx.node_link_graph(json.load(file), edges="edges")` reads it back, keys and all."""
+    return (json.dumps(nx.node_link_data(graph, edges="edges"), allow_nan=False) + "\n").encode("utf-8")
+
+
+def as_graphml(graph: Graph) -> bytes:
+    """A plain graph as GraphML; `networkx.read_graphml(file, force_multigraph=True)` reads it back: shapes and values as
+    JSON text, the keys of edges as their `argument`."""
     flat = nx.MultiDiGraph(**_flat(graph.graph))
     for name, attributes in graph.nodes(data=True):
         flat.add_node(storable(name), **_flat(attributes))

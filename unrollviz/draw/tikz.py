@@ -100,7 +100,8 @@ def _shape(shape: Shape, ink: str, colours: _Colours) -> Iterator[str]:
 def _words(kind: str, text: str, bold: bool) -> str:
     """A node's name as mathematics, all else as text."""
     if kind.partition(" ")[0] in (*ROLES, "copy"):
-        return rf"$\boldsymbol{{{math(text)}}}$" if bold else f"${math(text)}$"
+        made = rf"\boldsymbol{{{math(text)}}}" if bold else math(text)
+        return rf"\({made}\)"  # not $, for two of them around a blank would mean something else
     return rf"\textbf{{{escape(text)}}}" if bold else escape(text)
 
 
