@@ -83,8 +83,8 @@ def as_node_link(graph: Graph) -> bytes:
 
 
 def as_graphml(graph: Graph) -> bytes:
-    """A plain graph as GraphML; `networkx.read_graphml(file, force_multigraph=True)` reads it back: shapes and values as
-    JSON text, the keys of edges as their `argument`."""
+    """A plain graph as GraphML; `networkx.read_graphml(file, force_multigraph=True)` reads it back: shapes and values
+    as JSON text, the keys of edges as their `argument`."""
     flat = nx.MultiDiGraph(**_flat(graph.graph))
     for name, attributes in graph.nodes(data=True):
         flat.add_node(storable(name), **_flat(attributes))

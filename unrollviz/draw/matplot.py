@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,8 @@ class Drawn(Figure):
 
     def file(self, suffix: str) -> bytes:
         """The figure as the bytes of a file with an ending of SUFFIXES."""
-        with matplotlib.rc_context(settings(self.theme)):
+        with matplotlib.rc_context(settings(self.theme)), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box is drawn, which says enough
             made = io.BytesIO()
             self.savefig(made, format=suffix[1:], dpi=192, metadata=_METADATA[suffix])
         return made.getvalue()
