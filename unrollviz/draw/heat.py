@@ -46,9 +46,9 @@ def _draw(drawn: Figure, axes: Axes, grid: Grid, theme: Theme) -> None:
     if finite.any():
         shown = np.ma.array(np.where(finite, values, 0.0), mask=~finite)
         mesh = axes.pcolormesh(edges[1], edges[0], shown, cmap=shades, norm=norm, linewidth=0)
-        bar = drawn.colorbar(mesh, ax=axes, shrink=0.85, pad=0.02)
+        bar: Any = drawn.colorbar(mesh, ax=axes, shrink=0.85, pad=0.02)
         bar.solids.set(rasterized=False, edgecolor="face")  # no image in the file
-        bar.outline.set_visible(False)  # type: ignore[operator, unused-ignore]
+        bar.outline.set_visible(False)
         _ticks(bar, grid.unit, norm)
     if np.isnan(values).all():
         nothing(axes, "undefined", theme)

@@ -75,7 +75,7 @@ def settings(theme: Theme) -> Any:
     }
 
 
-class Drawn(Figure):
+class Drawn(Figure):  # type: ignore[misc, unused-ignore]
     """A matplotlib figure that a notebook shows as SVG, whether or not pyplot was imported."""
 
     theme = LIGHT
