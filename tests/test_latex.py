@@ -133,7 +133,12 @@ def test_the_derivation_says_what_the_text_says(article):
         factors = [latex.fraction(f.head, f.tail, not f.jacobian.per_instance) for f in path.factors]
         assert r" \cdot ".join(factors) in made
         assert f"{path.entry}$ & ${path.lag}$" in made
-        assert f"{path.norm:.4f}" in made
+        between = np.eye(3)
+        for factor in path.factors[2:-1]:
+            between = between @ factor.matrix()[0]
+        row = [path.entry, path.lag, f"{np.linalg.norm(between):.4f}", f"{path.norm:.4f}"]
+        pattern = r"\$%s\$ & \$%s\$ & \$0.5928\$ & \$%s\$ & \$[\d.]+\$ & \$%s\$ & " % tuple(row)
+        assert re.search(pattern, made), pattern
         assert latex.matrix(path.term.tolist()) in made
     assert latex.matrix(article.gradient("W", "L4").tolist()) in made
     assert r"\operatorname{diag}(\tanh '(a_{j} )) W" in made

@@ -119,7 +119,8 @@ def test_a_flow_as_pandas(article):
     frame = article.flow("W", by="temporal").to_pandas()
     assert isinstance(frame, pandas.DataFrame)
     assert list(frame.columns) == ["loss", "entry", "paths", "norm", "log10_norm", "share"]
-    assert frame.paths.sum() == 15
+    assert frame.paths.tolist() == [1] * 15
+    assert article.flow("W").to_pandas().paths.tolist() == [5, 4, 3, 2, 1]
     assert np.isclose(frame.share.sum(), 1)
     assert np.allclose(frame.norm, 10**frame.log10_norm)
     by_own = article.flow("W", by=lambda label, edge: "w" if edge.tail == "s3" else label).to_pandas()
@@ -157,7 +158,7 @@ def test_paths_write_what_they_say(tmp_path, article):
     ("arguments", "words"),
     [
         (["paths", "-o", "p.txt"], "choose one of .csv, .json"),
-        (["flow", "-o", "missing/f.csv"], "there is no folder"),
+        (["flow", "-o", "missing/f.csv", "--cell", "none"], "there is no folder"),  # before any work
         (["flow", "-o", "f.csv", "--json"], "give one of them"),
         (["paths", "--terms", "-o", "p.csv"], "give --json or -o FILE.json too"),
         (["paths", "--steps", "1000", "-o", "p.csv"], "500,500 paths with all their nodes take about"),
