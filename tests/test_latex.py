@@ -137,7 +137,7 @@ def test_the_derivation_says_what_the_text_says(article):
         for factor in path.factors[2:-1]:
             between = between @ factor.matrix()[0]
         row = [path.entry, path.lag, f"{np.linalg.norm(between):.4f}", f"{path.norm:.4f}"]
-        pattern = r"\$%s\$ & \$%s\$ & \$0.5928\$ & \$%s\$ & \$[\d.]+\$ & \$%s\$ & " % tuple(row)
+        pattern = r"\${}\$ & \${}\$ & \$0.5928\$ & \${}\$ & \$[\d.]+\$ & \${}\$ & ".format(*tuple(row))
         assert re.search(pattern, made), pattern
         assert latex.matrix(path.term.tolist()) in made
     assert latex.matrix(article.gradient("W", "L4").tolist()) in made
