@@ -13,8 +13,8 @@ import pytest
 from hostile import labels
 
 import unrollviz as uz
+from unrollviz.export import Table, csv_text
 from unrollviz.names import clean, storable
-from unrollviz.tables import Table, csv_text
 
 LABELS = labels(3_000)
 

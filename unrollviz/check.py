@@ -10,6 +10,7 @@ import numpy as np
 
 from unrollviz.arrays import Array, arithmetic
 from unrollviz.errors import UnknownName
+from unrollviz.export import Cell, Table
 from unrollviz.flow import flow
 from unrollviz.gradient import gradient
 from unrollviz.graph import Graph, level_of_detail, names_of
@@ -17,7 +18,6 @@ from unrollviz.jacobians import norms
 from unrollviz.ops import OPS
 from unrollviz.paths import PathSet
 from unrollviz.sweep import FOLDS, push_forward
-from unrollviz.tables import Cell, Table
 from unrollviz.unrolled import Unrolled, unroll_batch
 
 BOUNDS: dict[str, float] = {

@@ -10,10 +10,10 @@ import numpy as np
 
 from unrollviz.errors import NonFinite, UnrollvizError
 from unrollviz.evidence import Evidence, reaches, unheard
+from unrollviz.export import Table
 from unrollviz.graph import Graph
 from unrollviz.rules import RULES, SEVERITIES, Finding, Rule
 from unrollviz.symptoms import Symptoms, symptoms
-from unrollviz.tables import Table
 from unrollviz.unrolled import Unrolled
 
 

@@ -12,13 +12,13 @@ import numpy as np
 
 from unrollviz.arrays import Array, Labels
 from unrollviz.errors import UnrollvizError
+from unrollviz.export import LISTED, Table
 from unrollviz.gradient import check_gradient, scaled_gradient
 from unrollviz.graph import Graph
 from unrollviz.jacobians import frobenius
 from unrollviz.summed import ROW_LIMIT, Summed
 from unrollviz.sweep import ENTRY, LAG, LOSS, Fold, Way
 from unrollviz.table import tabulated, told_apart
-from unrollviz.tables import LISTED, Table
 
 if TYPE_CHECKING:
     import pandas

@@ -11,10 +11,10 @@ from typing import Protocol, TypeVar, overload
 import numpy as np
 
 from unrollviz.arrays import Array
+from unrollviz.export import LISTED, Cell, Table
 from unrollviz.jacobians import Jacobian, frobenius
 from unrollviz.names import derivative, typeset
 from unrollviz.sweep import Edge
-from unrollviz.tables import LISTED, Cell, Table
 from unrollviz.terms import check_memory
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from unrollviz.arrays import Array, Labels, arithmetic
 from unrollviz.errors import TooManyPaths, UnknownName, UnrollvizError
+from unrollviz.export import LISTED, Table
 from unrollviz.flow import Flow, cancellation
 from unrollviz.folds import Labelling, by_path
 from unrollviz.gradient import check_gradient, gradient
@@ -31,7 +32,6 @@ from unrollviz.path import listing
 from unrollviz.search import BUDGET, heaviest
 from unrollviz.stacks import times_power
 from unrollviz.sweep import ENTRY, LOSS, Arrival, entry_step, leave_chart, sweep
-from unrollviz.tables import LISTED, Table
 from unrollviz.terms import TermSum, check_memory, dots_with
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from unrollviz.files import check_writable, write_atomically
 from unrollviz.names import clean
 
 if TYPE_CHECKING:
-    from unrollviz.tables import Table
+    from unrollviz.export import Table
 
 ENDINGS = (".csv", ".json")
 

@@ -10,10 +10,10 @@ import numpy as np
 from unrollviz.api import Run
 from unrollviz.check import BOUNDS
 from unrollviz.draw.text import bar, integer, number, percent, table
+from unrollviz.export import Table
 from unrollviz.names import clean, derivative, typeset
 from unrollviz.paths import PATH_LIMIT, Heaviest, Path, PathSet
 from unrollviz.report.figures import Json, exact, of_losses
-from unrollviz.tables import Table
 
 
 def paths_json(paths: PathSet, listed: Iterable[Path], terms: bool) -> Json:
