@@ -45,7 +45,7 @@ def _draw(drawn: Figure, axes: Axes, grid: Grid, theme: Theme) -> None:
         axes.pcolormesh(edges[1], edges[0], np.ma.array(zero, mask=~zero), cmap=grey)
     if finite.any():
         shown = np.ma.array(np.where(finite, values, 0.0), mask=~finite)
-        mesh = axes.pcolormesh(edges[1], edges[0], shown, cmap=shades, norm=norm, edgecolors="face", linewidth=0.1)
+        mesh = axes.pcolormesh(edges[1], edges[0], shown, cmap=shades, norm=norm, edgecolors="face", linewidth=0.5)
         bar: Any = drawn.colorbar(mesh, ax=axes, shrink=0.85, pad=0.02)
         bar.solids.set(rasterized=False, edgecolor="face")  # no image in the file
         bar.outline.set_visible(False)
