@@ -323,7 +323,8 @@ def test_help_names_every_choice():
     text = output("paths", "--help") + output("flow", "--help")
     for choice in (*CELLS, *ACTIVATIONS, *SCHEMES, *LEVELS, *FOLDS):
         assert choice in text
-    names = {"demo", "info", "values", "paths", "flow", "tree", "check", "diagnose", "explain", "render", "debug"}
+    names = {"demo", "info", "values", "paths", "flow", "tree", "check", "diagnose", "explain", "plot", "render"}
+    names.add("debug")
     assert set(cli.commands) == names
     for command in cli.commands:
         assert command in output("--help")

@@ -607,7 +607,7 @@ def test_past_the_limit_the_first_paths_are_listed_at_once():
         (["--top", "3", "--limit", "2"], "--top and --limit both say"),
         (["--by", "share"], "give --top N too"),
         (["--budget", "3"], "give --top N too"),
-        (["--terms"], "give --json too"),
+        (["--terms"], "give --json or -o FILE.json too"),
         (["--top", "3", "--budget", "-1"], "--budget"),
         (["--json", *LONG[1:]], "--top 12 for the heaviest, or take them together with unrollviz flow --by lag"),
     ],

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 import numpy.typing as npt
 
 from unrollviz import check as checking
+from unrollviz import plots
 from unrollviz import unrolled as unrolling
 from unrollviz.arrays import Array
 from unrollviz.diagnose import Diagnosis, diagnose
 from unrollviz.errors import NonFinite, UnknownName, UnrollvizError
 from unrollviz.explain import explain, explain_total
+from unrollviz.explain_latex import explain_latex, explain_total_latex
 from unrollviz.flow import Flow, flow
 from unrollviz.folds import By, grouping
 from unrollviz.gradient import Truncation, gradient, truncation
@@ -23,6 +25,7 @@ from unrollviz.graph import LEVELS, Graph, level_of_detail, names_of, node_named
 from unrollviz.network import Network as PlainNetwork
 from unrollviz.neurons import Target
 from unrollviz.paths import PathSet
+from unrollviz.plots import Plot
 from unrollviz.prefixes import PrefixTree
 from unrollviz.sweep import Way
 from unrollviz.units import UnitPaths
@@ -31,8 +34,15 @@ if TYPE_CHECKING:
     import graphviz
 
     from unrollviz.draw.highlight import Spec
+    from unrollviz.draw.matplot import Drawn
     from unrollviz.draw.view import Options as DrawOptions
     from unrollviz.readers.found import Found
+
+EXPLAINED: dict[str, tuple[Callable[[Any, PathSet, bool], str], Callable[[Any, Flow, bool], str]]] = {
+    "text": (explain, explain_total),
+    "latex": (explain_latex, explain_total_latex),
+}
+"""Format of a derivation -> what writes it for one loss, and for their sum."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -79,6 +89,18 @@ class Run(unrolling.Unrolled):
 
     _levels: dict[tuple[str, str], Graph] = field(default_factory=dict, repr=False, compare=False)
     _ways: dict[tuple[str, str], Way] = field(default_factory=dict, repr=False, compare=False)
+
+    def _repr_svg_(self) -> str:
+        from unrollviz.draw.svg import written
+        from unrollviz.draw.view import view
+
+        return written(view(self).drawing.sheet).decode("utf-8")
+
+    def plain_graph(self, detail: str = "state") -> Graph:
+        """The graph at a level of LEVELS with attributes that any program understands; see `draw.graphdata.plain`."""
+        from unrollviz.draw.graphdata import plain
+
+        return plain(self.level(detail))
 
     def level(self, detail: str = "state", target: str | None = None) -> Graph:
         """The graph at a level of LEVELS, on which `target` too is a landmark. Built once."""
@@ -218,13 +240,20 @@ class Run(unrolling.Unrolled):
         target, chosen = self._target(param or self.recurrent_weight), self.loss_names(None if broken else losses)
         return diagnose(self, self.level(), target, chosen, truncate, broken)
 
-    def explain(self, loss: str, param: str) -> str:
+    def explain(self, loss: str, param: str, *, format: str = "text", numbers: bool = True) -> str:
         """The chain rule for ∂loss/∂param in words and symbols, term by term, with the numbers.
 
-        `loss` is one of L1 … LT, or L for their sum."""
+        Args:
+            loss: one of L1 … LT, or L for their sum.
+            format: text, or latex for a document that pdflatex compiles.
+            numbers: False leaves out all figures.
+        """
+        if format not in EXPLAINED:
+            raise UnknownName("format", format, EXPLAINED)
+        one, total = EXPLAINED[format]
         if loss == "L":
-            return explain_total(self, self.flow(param, by="loss"))
-        return explain(self, self.paths(loss, param))
+            return total(self, self.flow(param, by="loss"), numbers)
+        return one(self, self.paths(loss, param), numbers)
 
     def draw(self, highlight: Spec | None = None, **options: Unpack[DrawOptions]) -> graphviz.Digraph:
         """The unrolled graph as a picture, positions pinned; notebooks show it.
@@ -251,6 +280,27 @@ class Run(unrolling.Unrolled):
         from unrollviz.draw.view import view
 
         return page(view(self, highlight, **options)).decode("utf-8")
+
+    def plotted(self, name: str, param: str | None = None, losses: str | Sequence[str] | None = None) -> Plot:
+        """The numbers of a plot in `plots.PLOTS`: what `plot` draws, and `unrollviz plot` prints."""
+        target = self._target(param or self.recurrent_weight)
+        return plots.plot(name, plots.Asked(self, self.level("state", target), tuple(self.loss_names(losses)), target))
+
+    def plot(
+        self,
+        name: str = "matrix",
+        param: str | None = None,
+        losses: str | Sequence[str] | None = None,
+        *,
+        title: str | None = None,
+        theme: str = "light",
+    ) -> Drawn:
+        """A plot of `plots.PLOTS` as a matplotlib figure: matrix, lag, loss, entry, route, jacobians, cancellation.
+
+        Raises UnknownName for another plot, MissingExtra without matplotlib."""
+        from unrollviz.draw.matplot import figure
+
+        return figure(self.plotted(name, param, losses), title, theme)
 
     def _target(self, name: str) -> str:
         if name.startswith("l1.") and name not in self.graph and name[3:] in self.graph:

@@ -10,6 +10,7 @@ import numpy as np
 
 from unrollviz.arrays import Array, arithmetic
 from unrollviz.errors import UnknownName
+from unrollviz.export import Cell, Table
 from unrollviz.flow import flow
 from unrollviz.gradient import gradient
 from unrollviz.graph import Graph, level_of_detail, names_of
@@ -57,6 +58,14 @@ class Report:
     """The comparisons for every parameter, the worst error of each method, and whether all keep their bounds."""
 
     comparisons: tuple[Comparison, ...]
+
+    def _repr_html_(self) -> str:
+        rows: list[list[Cell]] = [
+            [c.param, c.paths, *(c.errors[method] for method in BOUNDS)] for c in self.comparisons
+        ]
+        verdict = "all gradients agree" if self.ok else "the gradients do NOT agree"
+        what = f"{verdict}: largest difference from the reverse sweep, relative"
+        return Table(("parameter", "paths", *(method.replace("_", " ") for method in BOUNDS)), rows).html(what)
 
     @property
     def worst(self) -> dict[str, float]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from unrollviz.errors import NonFinite, UnrollvizError
 from unrollviz.evidence import Evidence, reaches, unheard
+from unrollviz.export import Table
 from unrollviz.graph import Graph
 from unrollviz.rules import RULES, SEVERITIES, Finding, Rule
 from unrollviz.symptoms import Symptoms, symptoms
@@ -44,6 +45,10 @@ class Diagnosis:
             far = unheard(self.figures, reach)
             words += f" {far}" if far != words else ""
         return f"{line[0].upper()}{line[1:]}. {words}"
+
+    def _repr_html_(self) -> str:
+        rows = [[finding.severity, finding.rule.name, finding.sentence] for finding in self.findings]
+        return Table(("severity", "rule", "finding"), rows).html(f"{self.figures.symbol()}: {self.verdict}")
 
     def __repr__(self) -> str:
         lines = [f"{finding.severity:8}{finding.rule.name}: {finding.sentence}" for finding in self.findings]

@@ -23,14 +23,14 @@ from unrollviz.sweep import FOLDS, leading_to
 from unrollviz.unrolled import Unrolled
 
 WIDTH = 100
-_SHOWN = 8
-_LARGEST_MATRIX = 36
+SHOWN = 8
+LARGEST_MATRIX = 36
 
-_SLOPES = {"tanh": "diag(tanh′(a_j)) W", "sigmoid": "diag(σ′(a_j)) W", "relu": "diag(relu′(a_j)) W", "identity": "W"}
+SLOPES = {"tanh": "diag(tanh′(a_j)) W", "sigmoid": "diag(σ′(a_j)) W", "relu": "diag(relu′(a_j)) W", "identity": "W"}
 
 
-def explain(unrolled: Unrolled, paths: PathSet, width: int = WIDTH) -> str:
-    """The derivation of ∂L_t/∂target for the `paths` of one loss, as text.
+def explain(unrolled: Unrolled, paths: PathSet, numbers: bool = True, width: int = WIDTH) -> str:
+    """The derivation of ∂L_t/∂target for the `paths` of one loss, as text; without `numbers` in symbols only.
 
     Works for every parameter and node and any T; long sums show their first and last terms and say how many
     lie between.
@@ -38,29 +38,28 @@ def explain(unrolled: Unrolled, paths: PathSet, width: int = WIDTH) -> str:
     loss, target = paths.losses[0], paths.target
     if paths.count == 0:
         return f"{typeset(loss)} does not depend on {typeset(target)}: no path leads from one to the other."
-    shown = _first_and_last(paths)
+    shown = first_and_last(paths)
     sections = [
         _heading(unrolled, paths),
         _words(paths, shown),
         _sum_over_paths(paths, shown),
         _short_circuited(unrolled, paths),
-        _figures(paths, shown),
-        _terms(paths, shown, width),
-        _proof(unrolled, paths),
     ]
+    if numbers:
+        sections += [_figures(paths, shown), _terms(paths, shown, width), _proof(unrolled, paths)]
     return "\n\n".join("\n".join(section) for section in sections if section)
 
 
-def explain_total(unrolled: Unrolled, by_loss: Flow) -> str:
-    """∂L/∂target as the sum over the losses, from the flow `by_loss`, as text."""
+def explain_total(unrolled: Unrolled, by_loss: Flow, numbers: bool = True) -> str:
+    """∂L/∂target as the sum over the losses, from the flow `by_loss`, as text; without `numbers` in symbols only."""
     target = by_loss.target
     whole, one = derivative("L", target), derivative("L_t", target)
     rows = [
         [f"L{subscript(int(t))}", integer(count), number(norm), percent(share), bar(share)]
         for (t,), count, norm, share in zip(by_loss.labels, by_loss.counts, by_loss.norms, by_loss.shares, strict=True)
     ]
-    if len(rows) > 2 * _SHOWN:
-        rows = [*rows[:_SHOWN], ["⋮", "", f"⋯ {len(rows) - _SHOWN - 1:,} more ⋯", "", ""], rows[-1]]
+    if len(rows) > 2 * SHOWN:
+        rows = [*rows[:SHOWN], ["⋮", "", f"⋯ {len(rows) - SHOWN - 1:,} more ⋯", "", ""], rows[-1]]
     graph = unrolled.graph
     feed_forward = not any(graph.nodes[name]["role"] == "state" for name in leading_to(graph, frozenset([target])))
     words = (
@@ -75,6 +74,10 @@ def explain_total(unrolled: Unrolled, by_loss: Flow) -> str:
         f"  L = Σ_t L_t over T = {unrolled.steps} steps, so {whole} = Σ_(t=1…{unrolled.steps}) {one}",
         "",
         words,
+    ]
+    if not numbers:
+        return "\n".join(lines)
+    lines += [
         "",
         *("  " + line for line in table(["", "paths", f"‖{one}‖", "share", ""], rows, left=(0, 4))),
         "",
@@ -84,27 +87,32 @@ def explain_total(unrolled: Unrolled, by_loss: Flow) -> str:
     return "\n".join(lines)
 
 
-def _first_and_last(paths: PathSet) -> list[Path | None]:
+def first_and_last(paths: PathSet) -> list[Path | None]:
     """The paths to show, None standing for those left out."""
-    if paths.count <= _SHOWN:
+    if paths.count <= SHOWN:
         return list(paths)
-    return [*paths[: _SHOWN - 2], None, paths[-1]]
+    return [*paths[: SHOWN - 2], None, paths[-1]]
 
 
 def _heading(unrolled: Unrolled, paths: PathSet) -> list[str]:
     """The derivative, and the formulas of the step it starts from."""
     network, loss = unrolled.network, paths.losses[0]
+    return [
+        derivative(loss, paths.target),
+        "",
+        *("  " + "".join(parts) for parts in step_formulas(unrolled, loss)),
+        f"  n = {network.inputs}, d = {network.hidden}, k = {network.outputs}, T = {unrolled.steps}, "
+        f"B = {unrolled.instances}",
+    ]
+
+
+def step_formulas(unrolled: Unrolled, loss: str) -> list[tuple[str, str, str]]:
+    """How what is computed at the step of a loss is computed, typeset: (`s₄`, ` = `, `tanh(U x₄ + W s₃ + b)`)."""
     nodes = unrolled.graph.nodes(data=True)
     landmarks = {name for name, node in nodes if LEVELS["gate"](node)}
     time = unrolled.graph.nodes[loss]["time"]
     computed = [name for name, node in nodes if name in landmarks and node["time"] == time and node["op"]]
-    return [
-        derivative(loss, paths.target),
-        "",
-        *("  " + formula(unrolled.graph, name, stop=landmarks) for name in computed),
-        f"  n = {network.inputs}, d = {network.hidden}, k = {network.outputs}, T = {unrolled.steps}, "
-        f"B = {unrolled.instances}",
-    ]
+    return [formula(unrolled.graph, name, stop=landmarks).partition(" = ") for name in computed]
 
 
 def _words(paths: PathSet, shown: Sequence[Path | None]) -> list[str]:
@@ -116,7 +124,7 @@ def _words(paths: PathSet, shown: Sequence[Path | None]) -> list[str]:
         ]
     nodes = paths[0].nodes
     parameter = paths.graph.nodes[paths.target]["role"] == "parameter"
-    if parameter and not _states(paths, paths[0]):
+    if parameter and not states_on(paths, paths[0]):
         return [
             f"1 path leads from {loss} back to {target}: a feed-forward chain, as in a network with one hidden layer."
         ]
@@ -146,22 +154,22 @@ def _product(path: Path, width: int) -> str:
 
 
 def _left_out(paths: PathSet) -> str:
-    return f"⋯ {integer(paths.count - _SHOWN + 1)} more ⋯"
+    return f"⋯ {integer(paths.count - SHOWN + 1)} more ⋯"
 
 
-def _states(paths: PathSet, path: Path) -> list[str]:
+def states_on(paths: PathSet, path: Path) -> list[str]:
     return [name for name in path.nodes[:-1] if paths.graph.nodes[name]["role"] == "state"]
 
 
-def _chain(paths: PathSet) -> list[str]:
+def state_chain(paths: PathSet) -> list[str]:
     """The states that the longest path passes, latest first, where every path is a beginning of it; else nothing."""
-    states = _states(paths, paths[-1])
+    states = states_on(paths, paths[-1])
     one_kind = len({kind_of(state) for state in states}) == 1
     return states if one_kind and paths.count == len(states) > 1 else []
 
 
 def _short_circuited(unrolled: Unrolled, paths: PathSet) -> list[str]:
-    chain = _chain(paths)
+    chain = state_chain(paths)
     if not chain:
         return []
     loss, target = paths.losses[0], paths.target
@@ -181,16 +189,16 @@ def _short_circuited(unrolled: Unrolled, paths: PathSet) -> list[str]:
     if unrolled.network.cell == "elman":
         prefix = chain[0].rpartition(".")[0]
         dot = f"{prefix}." if prefix else ""
-        slope = _SLOPES[unrolled.network.activation].replace("a_j", f"{dot}a_j").replace("W", f"{dot}W")
+        slope = SLOPES[unrolled.network.activation].replace("a_j", f"{dot}a_j").replace("W", f"{dot}W")
         lines[2] += f",   {one_step} = {slope}"
-    partner = _partner(unrolled.graph, target, time)
+    partner = partner_of(unrolled.graph, target, time)
     if partner:
         lines[-1] += f"; in ∂⁺{s}_k/∂{typeset(target)} it is {partner} that multiplies it"
     lines[-1] += "."
     return lines
 
 
-def _partner(graph: Graph, target: str, time: int) -> str | None:
+def partner_of(graph: Graph, target: str, time: int) -> str | None:
     """What the parameter is multiplied by at step k, as `x_k` or `s_(k-1)`; None where it is only added."""
     for head in graph.successors(target):
         if graph.nodes[head]["op"] == "matvec" and graph.nodes[head]["time"] == time:
@@ -202,20 +210,20 @@ def _partner(graph: Graph, target: str, time: int) -> str | None:
 
 def _figures(paths: PathSet, shown: Sequence[Path | None]) -> list[str]:
     """A row a path: the norms of its factors, of its term, and its share."""
-    chain = _chain(paths)
+    chain = state_chain(paths)
     if not chain and paths.count > 1:
         return _many(paths, shown)
     if not chain:
         path = paths[0]
-        factors = [f"‖{factor.symbol}‖ = {number(factor.norm)}" for factor in path.factors[:_SHOWN]]
-        more = ["…"] if len(path.factors) > _SHOWN else []
+        factors = [f"‖{factor.symbol}‖ = {number(factor.norm)}" for factor in path.factors[:SHOWN]]
+        more = ["…"] if len(path.factors) > SHOWN else []
         return ["The numbers", "  " + "   ".join([*factors, *more, f"‖term‖ = {number(path.norm)}"])]
     loss, last, target = paths.losses[0], chain[0], typeset(paths.target)
     s = typeset(kind_of(last))
     norms = [derivative(loss, last), f"∂{typeset(last)}/∂{s}_k", f"∂⁺{s}_k/∂{target}", "term"]
     headings = ["k", "lag", *(f"‖{symbol}‖" for symbol in norms), "share", ""]
-    longest = max((p for p in shown[: _SHOWN - 2] if p), key=lambda p: p.lag) if None in shown else paths[-1]
-    products = _state_products(paths, longest)
+    longest = max((p for p in shown[: SHOWN - 2] if p), key=lambda p: p.lag) if None in shown else paths[-1]
+    products = state_products(paths, longest)
     head = number(frobenius(gradient(paths.graph, [loss], last)))
     rows = []
     for row in shown:
@@ -246,8 +254,8 @@ def _many(paths: PathSet, shown: Sequence[Path | None]) -> list[str]:
         [str(k), integer(count), number(norm), percent(share), bar(share)]
         for (k,), count, norm, share in zip(entry.labels.tolist(), entry.counts, entry.norms, entry.shares, strict=True)
     ][::-1]
-    if len(by_step) > 2 * _SHOWN:
-        by_step = [*by_step[:_SHOWN], ["⋮", "", "", "", ""], by_step[-1]]
+    if len(by_step) > 2 * SHOWN:
+        by_step = [*by_step[:SHOWN], ["⋮", "", "", "", ""], by_step[-1]]
     return [
         "The numbers, in the order above: Frobenius norms; share = ⟨term, G⟩/⟨G, G⟩ with G the whole sum",
         *("  " + line for line in table(["through", "lag", "‖term‖", "share", ""], rows, left=(0, 4))),
@@ -257,7 +265,7 @@ def _many(paths: PathSet, shown: Sequence[Path | None]) -> list[str]:
     ]
 
 
-def _state_products(paths: PathSet, path: Path) -> list[float]:
+def state_products(paths: PathSet, path: Path) -> list[float]:
     """‖∂s_t/∂s_k‖ for lag 0, 1, … along `path`: norms of the growing product of the Jacobians in between."""
     instances, units = paths.graph.nodes[path.nodes[2]]["value"].shape
     product: Array = np.broadcast_to(np.eye(units), (instances, units, units))
@@ -270,7 +278,7 @@ def _state_products(paths: PathSet, path: Path) -> list[float]:
 
 def _terms(paths: PathSet, shown: Sequence[Path | None], width: int) -> list[str]:
     """Every term as a matrix, where they are small enough to be read."""
-    if paths.gradient.size > _LARGEST_MATRIX or paths.count < 2 or None in shown:
+    if paths.gradient.size > LARGEST_MATRIX or paths.count < 2 or None in shown:
         return []
     blocks = [(f"via {typeset(path.nodes[-2])}", matrix(path.term)) for path in shown if path]
     blocks.append((derivative(paths.losses[0], paths.target), matrix(paths.gradient)))

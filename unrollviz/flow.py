@@ -6,17 +6,22 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from unrollviz.arrays import Array, Labels
 from unrollviz.errors import UnrollvizError
+from unrollviz.export import LISTED, Table
 from unrollviz.gradient import check_gradient, scaled_gradient
 from unrollviz.graph import Graph
 from unrollviz.jacobians import frobenius
 from unrollviz.summed import ROW_LIMIT, Summed
 from unrollviz.sweep import ENTRY, LAG, LOSS, Fold, Way
 from unrollviz.table import tabulated, told_apart
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +51,33 @@ class Flow:
 
     def __repr__(self) -> str:
         return f"<Flow of {self.target} by {self.by}: {len(self.norms):,} rows, norm {self.total_norm:.6g}>"
+
+    def _repr_html_(self) -> str:
+        what = f"{self.target} by {self.by}: {len(self.norms):,} rows, norm {self.total_norm:.4g}"
+        return self.as_table(LISTED).html(what, len(self.norms))
+
+    def as_table(self, limit: int | None = None) -> Table:
+        """A row a label (the first `limit`): its columns, `paths`, `norm`, `log10_norm`, `share`; None for a share that
+        is undefined and for the logarithm of 0."""
+        rows = slice(limit)
+        labels = [[_cell(label) for label in row] for row in self.labels[rows].tolist()]
+        figures = (
+            self.counts[rows],
+            self.norms[rows].tolist(),
+            self.log10_norms[rows].tolist(),
+            self.shares[rows].tolist(),
+        )
+        return Table(
+            (*self.columns, "paths", "norm", "log10_norm", "share"),
+            [
+                [*label, count, norm, _finite(log), _finite(share)]
+                for label, count, norm, log, share in zip(labels, *figures, strict=True)
+            ],
+        )
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """`as_table` as a DataFrame, NaN for what is undefined. Needs the extra `pandas`."""
+        return self.as_table().pandas()
 
     @cached_property
     def labels(self) -> Labels:
@@ -89,6 +121,14 @@ class Flow:
 
         Raises UnrollvizError where they would take more than terms.MEMORY_LIMIT bytes."""
         return self._terms()
+
+
+def _cell(label: object) -> str | int:
+    return label if isinstance(label, int) else str(label)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def cancellation(norms: Array, total_norm: float) -> float:

@@ -51,4 +51,14 @@ def clean(text: str, limit: int = 200) -> str:
     return "".join(f"<{ord(ch):02X}>" if unicodedata.category(ch) in _UNSAFE else ch for ch in cut)
 
 
+def storable(text: str) -> str:
+    """`text` for a file that other programs read (XML, CSV): what XML forbids or changes, control characters,
+    surrogates and carriage returns, as `<1B>`; nothing else is changed, and nothing is cut."""
+    return _UNSTORABLE.sub(lambda match: f"<{ord(match[0]):02X}>", text)
+
+
+_UNSTORABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+"""Not in XML 1.0 (section 2.2), or discouraged there; a carriage return is read back as a line feed."""
+
+
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})

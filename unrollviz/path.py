@@ -11,8 +11,9 @@ from typing import Protocol, TypeVar, overload
 import numpy as np
 
 from unrollviz.arrays import Array
+from unrollviz.export import LISTED, Cell, Table
 from unrollviz.jacobians import Jacobian, frobenius
-from unrollviz.names import derivative
+from unrollviz.names import derivative, typeset
 from unrollviz.sweep import Edge
 from unrollviz.terms import check_memory
 
@@ -70,6 +71,15 @@ class Path:
     share: float
     _edges: tuple[Edge, ...] = field(repr=False, compare=False)
 
+    def _repr_html_(self) -> str:
+        rows: list[list[Cell]] = [
+            [f.symbol, f.norm, norm] for f, norm in zip(self.factors, self.running_norms, strict=True)
+        ]
+        what = " → ".join(map(typeset, self.nodes))
+        share = "undefined" if math.isnan(self.share) else f"{100 * self.share:+.1f} %"
+        figures = f"enters at step {self.entry} (lag {self.lag}), norm {self.norm:.4g}, share {share}"
+        return Table(("factor", "norm", "norm of the product so far"), rows).html(f"{what}: {figures}")
+
     @cached_property
     def factors(self) -> tuple[Factor, ...]:
         """The local Jacobians along the path, whose product is the term."""
@@ -96,9 +106,23 @@ class Path:
         return tuple(norms)
 
 
+def listing(paths: Sequence[Weighed]) -> Table:
+    """The first paths of a list as a notebook shows them: typeset nodes, step of entry, lag, norm, share."""
+    return Table(
+        ("path", "enters at", "lag", "norm", "share"),
+        [[" → ".join(map(typeset, p.nodes)), p.entry, p.lag, p.norm, p.share] for p in paths[:LISTED]],
+    )
+
+
 class Weighed(Protocol):
     """A path of any kind, with what it weighs."""
 
+    @property
+    def nodes(self) -> tuple[str, ...]: ...
+    @property
+    def entry(self) -> int: ...
+    @property
+    def lag(self) -> int: ...
     @property
     def norm(self) -> float: ...
     @property
@@ -127,6 +151,10 @@ class Heaviest(Sequence[Kind]):
     bound: float
     expansions: int
     rest: Array = field(repr=False)
+
+    def _repr_html_(self) -> str:
+        proved = "no other path is heavier" if self.exact else f"the first {self.certain} are certain"
+        return listing(self.paths).html(f"the heaviest paths by {self.by}: {proved}", len(self))
 
     @overload
     def __getitem__(self, index: int) -> Kind: ...

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 
 from unrollviz.arrays import Array, Labels, arithmetic
-from unrollviz.errors import MissingExtra, TooManyPaths, UnknownName, UnrollvizError
+from unrollviz.errors import TooManyPaths, UnknownName, UnrollvizError
+from unrollviz.export import LISTED, Table
 from unrollviz.flow import Flow, cancellation
 from unrollviz.folds import Labelling, by_path
 from unrollviz.gradient import check_gradient, gradient
@@ -27,6 +28,7 @@ from unrollviz.order import Order as _Order
 from unrollviz.path import Factor as Factor
 from unrollviz.path import Heaviest as Heaviest
 from unrollviz.path import Path as Path
+from unrollviz.path import listing
 from unrollviz.search import BUDGET, heaviest
 from unrollviz.stacks import times_power
 from unrollviz.sweep import ENTRY, LOSS, Arrival, entry_step, leave_chart, sweep
@@ -92,6 +94,11 @@ class PathSet:
     def __repr__(self) -> str:
         some = self.losses if len(self.losses) < 4 else (self.losses[0], "…", self.losses[-1])
         return f"<PathSet {', '.join(some)} to {self.target}: {self.count:,} paths>"
+
+    def _repr_html_(self) -> str:
+        some = self.losses if len(self.losses) < 4 else (self.losses[0], "…", self.losses[-1])
+        what = f"{', '.join(some)} to {self.target}: {self.count:,} paths, norm of their sum {self.total_norm:.4g}"
+        return listing(list(self[:LISTED])).html(what, self.count)
 
     def __iter__(self) -> Iterator[Path]:
         for table in self._blocks():
@@ -244,13 +251,8 @@ class PathSet:
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row a path: nodes, loss, entry, lag, norm, share. Needs the extra `pandas`."""
-        try:
-            import pandas
-        except ImportError as error:
-            raise MissingExtra("to_pandas", "pandas") from error
         self.check_limit("ask for a slice: paths[:1000].to_pandas()")
-        columns = ("nodes", "loss", "entry", "lag", "norm", "share")
-        return pandas.DataFrame([{c: getattr(p, c) for c in columns} for p in self], columns=columns)
+        return Table(_LISTED, [[getattr(path, name) for name in _LISTED] for path in self]).pandas()
 
     def check_limit(self, advice: str) -> None:
         """Raise TooManyPaths, with what to do instead, where the set is past PATH_LIMIT."""
@@ -308,6 +310,10 @@ class PathSet:
         edges = (*inner, leave_chart(self.graph, last))
         nodes = (edges[0].head, *(edge.tail for edge in edges))
         return Path(rank, nodes, edges[0].head, entry, loss - entry, norm, share, edges)
+
+
+_LISTED = ("nodes", "loss", "entry", "lag", "norm", "share")
+"""What is told of every path."""
 
 
 def _no_rows() -> PathTable:

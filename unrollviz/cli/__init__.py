@@ -19,6 +19,7 @@ from unrollviz.cli.explain import explain
 from unrollviz.cli.flow import flow
 from unrollviz.cli.info import info
 from unrollviz.cli.paths import paths
+from unrollviz.cli.plot import plot
 from unrollviz.cli.render import render
 from unrollviz.cli.terminal import say
 from unrollviz.cli.tree import tree
@@ -26,7 +27,7 @@ from unrollviz.cli.values import values
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.names import clean
 
-COMMANDS = (demo, info, values, paths, flow, tree, check, diagnose, explain, render, debug)
+COMMANDS = (demo, info, values, paths, flow, tree, check, diagnose, explain, plot, render, debug)
 
 
 class Commands(click.Group):

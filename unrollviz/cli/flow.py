@@ -16,6 +16,7 @@ from unrollviz.cli.options import (
     param_option,
     table,
 )
+from unrollviz.cli.rows import check_rows, rows_option, write_rows
 from unrollviz.cli.terminal import say, say_json
 
 
@@ -42,6 +43,7 @@ from unrollviz.cli.terminal import say, say_json
     metavar="STEPS",
     help="Also: how far backpropagation truncated after so many steps is from the true gradient.",
 )
+@rows_option
 @model_options
 @json_option
 def flow(
@@ -51,6 +53,7 @@ def flow(
     detail: str | None,
     limit: int,
     truncate: int | None,
+    output: str | None,
     as_json: bool,
     **model: Any,
 ) -> None:
@@ -65,13 +68,17 @@ def flow(
       unrollviz flow --cell lstm --by route
       unrollviz flow --cell lstm --steps 100 --by route:weights,highway
       unrollviz flow --by lag --by loss --json
+      unrollviz flow --by temporal -o matrix.csv
     """
     from unrollviz.report.flow import flow_json, flow_text
 
+    to_file = check_rows(output, as_json)
     run = build(**model)
     found = run.flow(param or run.recurrent_weight, by, loss, detail=detail)
     cut = None if truncate is None else run.truncation(found.target, truncate, loss)
-    if as_json:
+    if to_file:
+        write_rows(str(output), flow_json(found, cut), found.as_table())
+    elif as_json:
         say_json(flow_json(found, cut))
     else:
         say(flow_text(run, found, loss, limit, cut))

@@ -8,12 +8,16 @@ import click
 
 from unrollviz.cli.model import build
 from unrollviz.cli.options import ROWS, Name, json_option, loss_option, model_options, param_option, unit_detail_option
+from unrollviz.cli.rows import check_rows, rows_option, write_rows
 from unrollviz.cli.terminal import progress, say, say_json
 from unrollviz.errors import UnrollvizError
 
 if TYPE_CHECKING:
     from unrollviz.api import Run
     from unrollviz.paths import Heaviest, Path, PathSet
+
+LISTING_LIMIT = 2**28
+"""Bytes that the nodes of all listed paths may take."""
 
 
 @click.command(short_help="Every path from a loss back to a parameter: norm and share.")
@@ -36,7 +40,8 @@ if TYPE_CHECKING:
     help="Partial paths that --top looks at before it completes a few more and gives the best found, and a bound.  "
     "[default: 200000]",
 )
-@click.option("--terms", is_flag=True, help="With --json: every term in full.")
+@click.option("--terms", is_flag=True, help="In JSON: every term in full.")
+@rows_option
 @model_options
 @json_option
 def paths(
@@ -48,6 +53,7 @@ def paths(
     by: str | None,
     budget: int | None,
     terms: bool,
+    output: str | None,
     as_json: bool,
     **model: Any,
 ) -> None:
@@ -60,29 +66,39 @@ def paths(
       unrollviz paths --loss L4 --param W
       unrollviz paths --cell lstm --steps 100 --top 12
       unrollviz paths --loss L4 --param "W[0,2]" --detail unit
+      unrollviz paths --loss L4 -o paths.csv
     """
-    from unrollviz.report.paths import paths_json, paths_text, top_json, top_text
+    from unrollviz.report.paths import paths_json, paths_table, paths_text, top_json, top_text
 
+    to_file = check_rows(output, as_json)
     if detail == "unit":
         _refuse_at_unit(limit, budget, terms)
-        _units(build(**model), loss, param, ROWS if top is None else top, by or "norm", as_json)
+        _units(build(**model), loss, param, ROWS if top is None else top, by or "norm", output, as_json)
         return
-    _refuse_idle(limit, top, by, budget, terms, as_json)
+    _refuse_idle(limit, top, by, budget, terms, as_json or (to_file and str(output).lower().endswith(".json")))
     run = build(**model)
     found = run.paths(loss, param or run.recurrent_weight, detail=detail)
     if top is not None:
         heaviest = _heaviest(found, top, by or "norm", budget)
-        if as_json:
+        if to_file:
+            report = top_json(found, heaviest, terms)
+            write_rows(str(output), report, paths_table(report))
+        elif as_json:
             say_json(top_json(found, heaviest, terms))
         else:
             say(top_text(found, heaviest))
         return
-    part = found if limit is None and as_json else found[: ROWS if limit is None else limit]
+    part = found if limit is None and (as_json or to_file) else found[: ROWS if limit is None else limit]
     part.check_limit(
         "give --limit N for the first ones, --top 12 for the heaviest, or take them together with "
         "unrollviz flow --by lag"
     )
-    if as_json:
+    if to_file or as_json:
+        _check_size(part)
+    if to_file:
+        report = paths_json(found, part, terms)
+        write_rows(str(output), report, paths_table(report))
+    elif as_json:
         say_json(paths_json(found, part, terms))
     else:
         say(paths_text(run, found, list(part)))
@@ -96,10 +112,21 @@ def _refuse_idle(
         (top is not None and limit is not None, "--top and --limit both say which paths to list; give one of them"),
         (by is not None and top is None, "--by says what --top weighs paths by; give --top N too"),
         (budget is not None and top is None, "--budget says how long --top searches; give --top N too"),
-        (terms and not as_json, "--terms writes the terms to JSON; give --json too"),
+        (terms and not as_json, "--terms writes the terms to JSON; give --json or -o FILE.json too"),
     ):
         if idle:
             raise UnrollvizError(said)
+
+
+def _check_size(part: PathSet) -> None:
+    """Raise UnrollvizError where the names of all nodes on all paths would take more than LISTING_LIMIT bytes."""
+    some = [part.nodes(part.count * eighth // 8) for eighth in range(8)] if part.count else []
+    size = part.count * sum(len(name) + 1 for nodes in some for name in nodes) // 8
+    if size > LISTING_LIMIT:
+        raise UnrollvizError(
+            f"{part.count:,} paths with all their nodes take about {size / 2**20:,.0f} MB; give --limit N for the "
+            "first ones, --top 12 for the heaviest, or take them together with unrollviz flow --by temporal"
+        )
 
 
 def _refuse_at_unit(limit: int | None, budget: int | None, terms: bool) -> None:
@@ -110,11 +137,16 @@ def _refuse_at_unit(limit: int | None, budget: int | None, terms: bool) -> None:
         raise UnrollvizError("--budget and --terms do nothing at level unit, where the search is always exact")
 
 
-def _units(run: Run, loss: str | None, param: str | None, top: int, by: str, as_json: bool) -> None:
+def _units(run: Run, loss: str | None, param: str | None, top: int, by: str, output: str | None, as_json: bool) -> None:
+    from unrollviz.report.paths import paths_table
     from unrollviz.report.units import units_json, units_text
 
     asked = (run, loss, param or run.recurrent_weight, top, by)
-    say_json(units_json(*asked)) if as_json else say(units_text(*asked))
+    if output is not None:
+        report = units_json(*asked)
+        write_rows(output, report, paths_table(report))
+    else:
+        say_json(units_json(*asked)) if as_json else say(units_text(*asked))
 
 
 def _heaviest(found: PathSet, top: int, by: str, budget: int | None) -> Heaviest[Path]:

@@ -35,7 +35,7 @@ class Steps(click.ParamType[int | str]):
 @click.option(
     "--format",
     type=Name(table("draw.formats", "FORMATS")),
-    help="svg, pdf, png, dot, html or svg-frames.  [default: what the file's ending says]",
+    help="svg, pdf, png, dot, html, svg-frames, tikz, graphml or json.  [default: what the file's ending says]",
 )
 @loss_option
 @param_option

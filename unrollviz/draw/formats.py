@@ -52,6 +52,9 @@ FORMATS: dict[str, Format] = {
     "html": Format(
         (".html", ".htm"), "a page with paths, matrix and replay", "unrollviz.draw.page.page:page", lists_paths=True
     ),
+    "tikz": Format((".tex",), "a LaTeX document with the picture in TikZ", "unrollviz.draw.tikz:tikz"),
+    "graphml": Format((".graphml",), "the graph as data, for networkx, yEd, Gephi", "unrollviz.draw.graphdata:graphml"),
+    "json": Format((".json",), "the graph as data, as networkx' node-link JSON", "unrollviz.draw.graphdata:node_link"),
 }
 """Name -> format. To add one: a row here, and the function that it names."""
 

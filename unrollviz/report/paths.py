@@ -10,6 +10,7 @@ import numpy as np
 from unrollviz.api import Run
 from unrollviz.check import BOUNDS
 from unrollviz.draw.text import bar, integer, number, percent, table
+from unrollviz.export import Table
 from unrollviz.names import clean, derivative, typeset
 from unrollviz.paths import PATH_LIMIT, Heaviest, Path, PathSet
 from unrollviz.report.figures import Json, exact, of_losses
@@ -37,6 +38,11 @@ def paths_json(paths: PathSet, listed: Iterable[Path], terms: bool) -> Json:
         "cancellation": exact(paths.cancellation) if paths.count <= PATH_LIMIT else None,
         "paths": rows,
     }
+
+
+def paths_table(report: Json) -> Table:
+    """The paths of a JSON report as rows; terms, which are matrices, stay in JSON."""
+    return Table.of([{key: value for key, value in row.items() if key != "term"} for row in report["paths"]])
 
 
 def top_json(paths: PathSet, heaviest: Heaviest[Path], terms: bool) -> Json:
