@@ -126,9 +126,7 @@ class Run(unrolling.Unrolled):
     @property
     def recurrent_weight(self) -> str:
         """The parameter that questions are about where none is named: W, or that of the forget or candidate gate."""
-        last = {name: name.rpartition(".")[2] for name in self.network.params}
-        usual = [name for name, word in last.items() if word in ("W", "W_f", "W_n")]
-        return (usual or [name for name, word in last.items() if word[0] == "W"] or list(last))[0]
+        return self.network.recurrent_weight
 
     def gradients(self) -> dict[str, Array]:
         """∂L/∂ every parameter."""

@@ -14,7 +14,6 @@ import numpy as np
 
 from unrollviz.arrays import Array, arithmetic
 from unrollviz.batch import Batch
-from unrollviz.errors import NonFinite
 from unrollviz.gradient import check_gradient
 from unrollviz.graph import names_of
 from unrollviz.jacobians import Diagonal
@@ -98,10 +97,7 @@ class Plan:
             len(slot),
             {name: slot[name] for name in names_of(graph, "parameter")},
             [slot[f"x{time}"] for time in range(1, steps + 1)],
-            {
-                f"{name.removesuffix(begun[nodes[name]['time']])}0": slot[name]
-                for name in names_of(graph, "initial")
-            },
+            {f"{name.removesuffix(begun[nodes[name]['time']])}0": slot[name] for name in names_of(graph, "initial")},
             {nodes[name]["time"]: slot[name] for name in names_of(graph, "loss")},
             tuple(planned),
         )

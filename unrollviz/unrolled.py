@@ -180,7 +180,8 @@ class _Trace:
             name = f"{layer.prefix}{state}0"
             if name in self.learned:
                 self._at(time, layer)
-                states.append(self.tracer.apply("repeat", self.parameters[name], **constants("repeat", self.batch, time)))
+                given = constants("repeat", self.batch, time)
+                states.append(self.tracer.apply("repeat", self.parameters[name], **given))
                 continue
             before = 0 if layer.direction == 1 else self.steps + 1
             if name not in self.given:

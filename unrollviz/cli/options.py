@@ -61,6 +61,11 @@ model_options = all_of(
         help="Arrays xs and targets; lengths, weights and initial states (initial; h0, l2.c0) if you like.",
     ),
     click.option("--steps", type=click.IntRange(min=1), metavar="T", help="T steps of random numbers."),
+    click.option(
+        "--sample",
+        type=Name(table("samples", "SAMPLES")),
+        help="Shipped data: names, sunspots or adding (the adding problem).",
+    ),
     click.option("--cell", type=Name(table("cells", "CELLS")), help="elman, gru or lstm.  [default: elman]"),
     click.option("--hidden", type=int, metavar="D", help="State units d.  [default: 3; 8 with text or data]"),
     click.option("--layers", type=int, metavar="N", help="Layers on top of each other.  [default: 1]"),
