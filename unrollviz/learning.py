@@ -73,7 +73,7 @@ class Trained:
 
 def train(
     network: AnyNetwork,
-    data: tuple[npt.ArrayLike, npt.ArrayLike] | Sequence[tuple[npt.ArrayLike, npt.ArrayLike]],
+    data: tuple[npt.ArrayLike, npt.ArrayLike] | list[tuple[npt.ArrayLike, npt.ArrayLike]],
     *,
     folder: str | Path | None = None,
     resume: bool = False,
@@ -109,13 +109,14 @@ def train(
         if name not in known:
             raise UnrollvizError(f"train knows no setting {name}; choose from {', '.join(known)}")
     chosen = Settings(**settings)
-    if isinstance(data, tuple) and len(data) == 2:
-        whole = unreduced(network, data[0], data[1], initial, loss, readout, weights, lengths)
+    if isinstance(data, tuple):
+        xs, targets = data
+        whole = unreduced(network, xs, targets, initial, loss, readout, weights, lengths)
     else:
         if lengths is not None:
             raise UnrollvizError("lengths are known from a list of instances; leave them out")
-        xs, targets, lengths = padded(data, readout)
-        whole = unreduced(network, xs, targets, initial, loss, readout, weights, lengths)
+        inputs, wanted, steps = padded(data, readout)
+        whole = unreduced(network, inputs, wanted, initial, loss, readout, weights, steps)
     training = Training.of(network, whole, chosen)
     if resume and folder is None:
         raise UnrollvizError("resume goes on from a folder; give the one of the run")

@@ -56,7 +56,11 @@ GRADIENTS: dict[str, Callable[[Network, Batch, Plans], tuple[float, Gradients]]]
 """How the gradient is worked out: the same numbers either way."""
 
 HISTORY_PART = 0.1
-"""The part of the training time that a history may take where it is left to choose how often it looks."""
+"""The part of the training time that a history may take where it is left to choose how often it looks; in a run of less
+than ten seconds"""
+
+HISTORY_SECONDS = 1.0
+"""so many: a short run is worth looking at closely."""
 
 MEASURED = 4
 """Updates after which it has chosen; the first is not counted, it also makes the plan."""
@@ -317,10 +321,11 @@ class Training:
         return self._recorded(state, before.params) if due or self.finished(state) else state
 
     def _chosen(self, state: State, before: State) -> int:
-        """The least of 1, 2, 5, 10, 20, … updates between two records by which they take HISTORY_PART of the time."""
+        """The least of 1, 2, 5, 10, 20, … updates between two records by which they take no more time than they may."""
         assert state.history is not None
         one, an_update = float(state.history.seconds[0]), state.seconds - before.seconds
-        spare = HISTORY_PART * self.updates * an_update - 2 * one  # the first and the last are always made
+        allowed = max(HISTORY_PART * self.updates * an_update, HISTORY_SECONDS)
+        spare = allowed - 2 * one  # the first and the last are always made
         steps: Iterator[int] = (mantissa * 10**power for power in range(9) for mantissa in (1, 2, 5))
         return next(every for every in steps if every >= self.updates or one * self.updates <= spare * every)
 

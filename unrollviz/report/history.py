@@ -91,7 +91,7 @@ def history_text(found: Checkpoint, param: str | None = None) -> list[str]:
     place = history.watched.index(param) if param else 0
     name = typeset(history.watched[place])
     last = int(history.updates[-1])
-    lines = [
+    return [
         f"{found.network.cell} network, {len(history)} records of {last:,} updates by {found.settings.optimizer}; "
         f"the gradient taken apart is ∂L/∂{name}",
         "",
@@ -107,7 +107,6 @@ def history_text(found: Checkpoint, param: str | None = None) -> list[str]:
         "stay within their step, use recurrent weights only, the highway only (c′ = f ⊙ c, (1 − z) ⊙ h), or both;",
         "‖∂s_t/∂s_t₋₁‖: per unit, 1 keeps lengths on average; update: ‖Δθ‖/‖θ‖ of all parameters together",
     ]
-    return lines
 
 
 def _curves(history: History, place: int) -> list[str]:

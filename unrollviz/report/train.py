@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
+from unrollviz.checkpoints import MODEL
 from unrollviz.draw.text import number, table
 from unrollviz.history import History
-from unrollviz.learning import MODEL, Trained
+from unrollviz.learning import Trained
 from unrollviz.names import clean, typeset
 from unrollviz.report.figures import Json, exact
 
@@ -83,7 +82,7 @@ def picked(count: int, most: int) -> list[int]:
     return [int(place) for place in np.unique(np.linspace(0, count - 1, min(count, most)).round())]
 
 
-def _reaches(history: History | None, epoch: int) -> Sequence[str]:
+def _reaches(history: History | None, epoch: int) -> list[str]:
     """The reach of each watched parameter in the last record up to the end of an epoch."""
     if history is None:
         return []
