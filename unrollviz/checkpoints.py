@@ -24,6 +24,7 @@ from unrollviz.batch import Batch
 from unrollviz.errors import BadFile, UnrollvizError
 from unrollviz.files import write_atomically
 from unrollviz.history import LABELS, from_arrays, to_arrays
+from unrollviz.names import clean
 from unrollviz.network import Network as PlainNetwork
 from unrollviz.optim import Memory, optimizer_named
 from unrollviz.readers.limits import BYTES_LIMIT, bad, reading
@@ -131,10 +132,19 @@ def _json(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
     text = arrays["state"]
     if text.dtype != np.uint8 or text.ndim != 1 or text.size > JSON_LIMIT:
         raise bad(path, "is no checkpoint; give a run's folder, or the checkpoint in it")
-    said: dict[str, Any] = json.loads(text.tobytes())
+    said: dict[str, Any] = _cleaned(json.loads(text.tobytes()))
     if said["version"] != VERSION:
         raise bad(path, "is of another version of unrollviz; train again")
     return said
+
+
+def _cleaned(said: Any) -> Any:
+    """What JSON says, every word of it safe to show."""
+    if isinstance(said, dict):
+        return {clean(name): _cleaned(one) for name, one in said.items()}
+    if isinstance(said, list):
+        return [_cleaned(one) for one in said]
+    return clean(said) if isinstance(said, str) else said
 
 
 def _state(
@@ -153,6 +163,8 @@ def _state(
     history = None
     if "history" in said:
         history = from_arrays(said["history"], _behind(arrays, _HISTORY))
+        if history.params != tuple(network.params) or not set(history.watched) <= set(history.params):
+            raise UnrollvizError("the history is of another network; write it again")
     return State(
         _like(network, _behind(arrays, _PARAMS)),
         Memory(said["updates"], memory),
