@@ -2,9 +2,9 @@
 
 import sys
 
-from benchmarks import debugger, sweep
+from benchmarks import debugger, sweep, train
 
-BENCHMARKS = {"sweep": sweep.main, "debugger": debugger.main}
+BENCHMARKS = {"sweep": sweep.main, "debugger": debugger.main, "train": train.main}
 
 if len(sys.argv) != 2 or sys.argv[1] not in BENCHMARKS:
     sys.exit(f"usage: python -m benchmarks [{'|'.join(BENCHMARKS)}]")

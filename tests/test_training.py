@@ -445,3 +445,17 @@ def test_the_tables_say_what_they_hold():
         assert words, name
     with pytest.raises(UnknownName):
         training.check(Settings(schedule="none"))
+
+
+def test_a_checkpoint_that_is_broken_off_leaves_the_one_before(tmp_path, monkeypatch):
+    uz.train(net(), DATA, epochs=1, folder=tmp_path, every=0)
+    before = (tmp_path / CHECKPOINT).read_bytes()
+
+    def power_cut(handle):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.fsync", power_cut)
+    with pytest.raises(KeyboardInterrupt):
+        uz.train(net(), DATA, epochs=2, folder=tmp_path, every=0, resume=True)
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", CHECKPOINT, MODEL]

@@ -5,31 +5,34 @@ Plain arrays, one row a record, so that they can be printed, written to files an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from unrollviz.api import Run, ask
 from unrollviz.arrays import Array, Labels, arithmetic
 from unrollviz.batch import Batch
 from unrollviz.errors import UnknownName, UnrollvizError
-from unrollviz.flow import Flow, flow
 from unrollviz.folds import GROUPS, kinds
-from unrollviz.gradient import cotangents
-from unrollviz.jacobians import frobenius
+from unrollviz.graph import Graph, level_of_detail, names_of
+from unrollviz.jacobians import frobenius, norms
 from unrollviz.network import Network
+from unrollviz.plan import Plans
 from unrollviz.spectra import chain
-from unrollviz.sweep import Edge, Fold
-from unrollviz.unrolled import unroll_batch
+from unrollviz.sweep import LOSS, Edge, Fold, Way, sweep
+from unrollviz.terms import TermSum, check_memory
+from unrollviz.unrolled import Unrolled, unroll_batch
 
 PART = 0.9
 """The part of a gradient whose reach is told."""
 
 PROBE = 8
 """Instances that a history looks at: the first ones that are trained on, always the same."""
+
+LINKS = 10
+"""Steps of a layer, evenly chosen, whose Jacobians are measured."""
 
 ROUTES: tuple[str, ...] = ("none", "weights", "highway", "weights+highway")
 """Route -> which groups of edges between steps its paths use at all: none is a path that stays within its step, highway
@@ -128,70 +131,106 @@ def record(
     update: int,
     epoch: int,
     before: Mapping[str, Array] | None = None,
+    plans: Plans | None = None,
 ) -> History:
     """One record. `before` are the parameters before the last update. `seconds` is 0.
 
     Raises NonFinite where a value or a cotangent overflows."""
-    run = ask(unroll_batch(network, probe))
-    losses, steps = run.loss_names(), run.steps
-    found = cotangents(run.graph, losses)
-    norms = [frobenius(found[name]) if name in found else 0.0 for name in network.params]
+    gradients = (plans or Plans()).run(network, probe).gradients()
+    unrolled = unroll_batch(network, probe)
     changed = [np.nan if before is None else frobenius(w - before[name]) for name, w in network.params.items()]
-    by_lag = [run.flow(name, "lag") for name in watched]
-    by_loss = [run.flow(name, "loss") for name in watched]
-    by_route = [_by_route(run, losses, name) for name in watched]
-    links = _links(run)
-
-    def figures(flows: Sequence[Flow], size: int, first: int) -> tuple[Array, Array]:
-        """(1, w, size) norms and shares, by |label| - first."""
-        both = np.zeros((2, 1, len(flows), size))
-        for index, one in enumerate(flows):
-            place = np.abs(one.labels[:, 0].astype(np.int64)) - first
-            np.add.at(both[0, 0, index], place, one.norms)
-            np.add.at(both[1, 0, index], place, one.shares)
-        return both[0], both[1]
-
-    lag, loss, route = figures(by_lag, steps, 0), figures(by_loss, steps, 1), figures(by_route, len(ROUTES), 0)
+    links = _links(unrolled)
+    apart = [_apart(unrolled, name, gradients[name]) for name in watched]
+    figures = {kind: np.array([[one[kind] for one in apart]]) for kind in _KINDS}
+    whole = np.array([[frobenius(gradients[name]) for name in watched]])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cancelled = np.where(whole > 0, figures["lag_norms"].sum(axis=2) / whole, np.nan)
     return History(
         tuple(network.params),
         tuple(watched),
         tuple(links),
         np.array([update]),
         np.array([epoch]),
-        np.array([run.loss]),
-        np.array([norms]),
+        np.array([unrolled.loss]),
+        np.array([[frobenius(gradients[name]) for name in network.params]]),
         np.array([[frobenius(w) for w in network.params.values()]]),
         np.array([changed]),
-        *lag,
-        *loss,
-        *route,
-        np.array([[one.cancellation for one in by_lag]]),
-        np.array([list(links.values())]),
-        np.zeros(1),
+        cancellations=cancelled,
+        jacobian_norms=np.array([list(links.values())]),
+        seconds=np.zeros(1),
+        **figures,
     )
 
 
-def _by_route(run: Run, losses: Sequence[str], target: str) -> Flow:
-    """∂L/∂target by ROUTES: bit 0 where a path uses a recurrent weight, bit 1 where it uses a highway."""
+_KINDS = ("lag_norms", "lag_shares", "loss_norms", "loss_shares", "route_norms", "route_shares")
+
+
+def _apart(unrolled: Unrolled, target: str, whole: Array) -> dict[str, Array]:
+    """Norms and signed shares of ∂L/∂target, which is `whole`, by |lag| (T,), by loss (T,) and by ROUTES (4,).
+
+    What `flow` gives for each, by two sweeps in all, for paths are not counted: one with a row for each loss, whose
+    labels t say the lag t - k at every arrival, and one with a row for each route."""
+    steps, losses = unrolled.steps, names_of(unrolled.graph, "loss")
+    way = Way.to(unrolled.graph, [target])
+    by_lag, by_loss = _sums(
+        way, losses, target, LOSS, ((2 * steps - 1, lambda t, k: t - k + steps - 1), (steps, lambda t, k: t - 1))
+    )
+    (by_route,) = _sums(way, losses, target, _routes(unrolled.graph), ((len(ROUTES), lambda route, k: route),))
+    size = frobenius(whole)
+    direction = (whole / size).ravel() / size if size > 0 else np.full(whole.size, np.nan)
+    found: dict[str, Array] = {}
+    for name, terms in (("lag", by_lag), ("loss", by_loss), ("route", by_route)):
+        flat = terms.reshape(len(terms), -1)
+        figures = [norms(flat), flat @ direction]
+        if name == "lag":  # forwards and backwards in time together
+            figures = [one[steps - 1 :] + np.append(0.0, one[: steps - 1][::-1]) for one in figures]
+        found[f"{name}_norms"], found[f"{name}_shares"] = figures
+    return found
+
+
+def _sums(
+    way: Way,
+    losses: Sequence[str],
+    target: str,
+    fold: Fold,
+    places: Sequence[tuple[int, Callable[[Labels, int], Labels]]],
+) -> list[Array]:
+    """Sums of terms (size, *shape) for every (size, place), where place tells from labels and step where terms go."""
+    shape = way.graph.nodes[target]["value"].shape
+    check_memory(sum(size for size, _ in places), shape, "rows of the history")
+    sums = [TermSum(size, shape) for size, _ in places]
+    with arithmetic():
+        for arrival in sweep(way, losses, [target], (fold,)):
+            labels = arrival.labels[:, 0]
+            for total, (_, place) in zip(sums, places, strict=True):
+                at = place(labels, arrival.step)
+                total.add(at, arrival.rows, arrival.edge.jacobian, arrival.exponents)
+        return [total.result() for total in sums]
+
+
+def _routes(graph: Graph) -> Fold:
+    """Labels that are places in ROUTES: bit 0 where a path uses a recurrent weight, bit 1 where it uses a highway."""
     bits = dict.fromkeys(GROUPS, 0) | {"weights": 1, "highway": 2}
-    marks = {edge: bits[group] for group, edges in kinds(run.graph).values() for edge in edges}
+    marks = {edge: bits[group] for group, edges in kinds(graph).values() for edge in edges}
 
     def cross(labels: Labels, edge: Edge) -> tuple[Labels, Labels | None]:
         bit = marks.get((edge.head, edge.tail, edge.key), 0)
         return (labels | bit if bit else labels), None
 
-    return flow(run.graph, losses, target, (Fold(cross=cross, joins=True),), "route")
+    return Fold(cross=cross, joins=True)
 
 
-def _links(run: Run) -> dict[str, float]:
-    """State and step -> ‖∂s_j/∂s_{j-1}‖ / √D of every layer."""
+def _links(unrolled: Unrolled) -> dict[str, float]:
+    """State and step -> ‖∂s_j/∂s_{j-1}‖ / √D, at no more than LINKS steps of every layer."""
     found = {}
-    level = run.level()
+    level = level_of_detail(unrolled.graph, "state")
     with arithmetic():
-        for layer in run.network.stack:
-            for link in chain(run, level, layer):
-                matrices = link.matrices()[link.valid]
-                found[link.heads[0]] = float(np.sqrt((matrices**2).sum() / (len(matrices) * matrices.shape[1])))
+        for layer in unrolled.network.stack:
+            links = chain(unrolled, level, layer)
+            for place in np.unique(np.linspace(0, len(links) - 1, min(LINKS, len(links))).round().astype(int)):
+                matrices = links[place].matrices()[links[place].valid]
+                size = float(np.sqrt((matrices**2).sum() / (len(matrices) * matrices.shape[1])))
+                found[links[place].heads[0]] = size
     return found
 
 

@@ -324,7 +324,7 @@ class Training:
         """The least of 1, 2, 5, 10, 20, … updates between two records by which they take no more time than they may."""
         assert state.history is not None
         one, an_update = float(state.history.seconds[0]), state.seconds - before.seconds
-        allowed = max(HISTORY_PART * self.updates * an_update, HISTORY_SECONDS)
+        allowed = max(0.7 * HISTORY_PART * self.updates * an_update, HISTORY_SECONDS)  # times vary
         spare = allowed - 2 * one  # the first and the last are always made
         steps: Iterator[int] = (mantissa * 10**power for power in range(9) for mantissa in (1, 2, 5))
         return next(every for every in steps if every >= self.updates or one * self.updates <= spare * every)
@@ -332,7 +332,7 @@ class Training:
     def _recorded(self, state: State, before: Mapping[str, Array] | None) -> State:
         start = time.perf_counter()
         network = self.network.replace(**state.params)
-        found = record(network, self.data.probe, self.watched, state.updates, state.epoch, before)
+        found = record(network, self.data.probe, self.watched, state.updates, state.epoch, before, self.plans)
         seconds = time.perf_counter() - start
         found = replace(found, seconds=np.array([seconds]))
         history = found if state.history is None else state.history.followed_by(found)

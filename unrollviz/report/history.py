@@ -180,7 +180,7 @@ def _heat(history: History, place: int) -> list[str]:
     updates = f"{int(history.updates[at[0]])}"
     end_of = f"{int(history.updates[at[-1]]):,}"
     axis = f"{'update':>10}  {updates}{' ' * max(1, len(at) - len(updates) - len(end_of))}{end_of}"
-    scale = f"{'':>10}  █ over 10⁻¹ of the largest, ▓ 10⁻², ▒ 10⁻³, ░ 10⁻⁴, · 10⁻⁵"
+    scale = f"{'':>10}  █ over 0.1 of the largest, ▓ over 0.01, ▒ over 0.001, ░ over 0.0001, · over 0.00001"
     return [*rows, axis, scale]
 
 
