@@ -21,6 +21,7 @@ lint: $(VENV)/.linted
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks sweep
 	$(BIN)/python -m benchmarks debugger
+	$(BIN)/python -m benchmarks train
 
 # A marker a group of packages, made anew when pyproject.toml changes.
 $(VENV)/bin/python:
