@@ -1,8 +1,8 @@
 """The adding problem (Hochreiter & Schmidhuber 1997): of 30 numbers two are marked; say their sum at the end.
 
 Who cannot remember answers 1 and pays 1/6 = 0.167. What to see: the Elman network stays near that, and the reach of its
-gradient wanders. The LSTM learns to remember within some ten epochs: the reach of its gradient jumps from some 5 steps to
-more than 20 just before its loss falls, and nine tenths of it then come on paths over the highway c' = f ⊙ c.
+gradient wanders. The LSTM learns to remember within some ten epochs: the reach of its gradient jumps from 5 steps or so
+to more than 20 just before its loss falls, and nine tenths of it then come on paths over the highway c' = f ⊙ c.
 
 Run it:  python examples/adding.py        half a minute; EPOCHS=1 for a glance
 """
@@ -24,7 +24,8 @@ for cell in ("elman", "lstm"):
     history = trained.history
     assert history is not None
     (param,) = history.watched
-    highway = sum(history.route_shares[:, 0, place] for place, route in enumerate(ROUTES) if "highway" in route)
+    over_it = [place for place, route in enumerate(ROUTES) if "highway" in route]
+    highway = history.route_shares[:, 0, over_it].sum(axis=1)
     print(f"{cell}: the gradient of {param}")
     print("  updates  loss of 8 instances  reach  over the highway")
     for row in range(len(history)):
