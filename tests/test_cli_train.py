@@ -68,6 +68,7 @@ def test_train_and_history_end_to_end(tmp_path):
         (["train", "--number", "beta1"], "give a name and a number"),
         (["train", "--number", "alpha=1"], "number of adam"),
         (["train", "--resume"], "name it with -o"),
+        (["train", "--save-every", "1"], "name it with -o"),
         (["train", "--patience", "2"], "give validation too"),
         (["train", "--epochs", "0"], "epochs=0"),
         (["train", "--sample", "name"], "did you mean names"),

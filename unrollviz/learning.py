@@ -17,7 +17,7 @@ from unrollviz.batch import unreduced
 from unrollviz.checkpoints import CHECKPOINT, MODEL, Checkpoint, fingerprint, locked, read, save
 from unrollviz.errors import BadFile, NonFinite, UnrollvizError
 from unrollviz.history import History
-from unrollviz.network import Network
+from unrollviz.network import Network, check_whole
 from unrollviz.training import Settings, State, Training
 
 SAVING_PART = 0.05
@@ -77,6 +77,7 @@ def train(
     *,
     folder: str | Path | None = None,
     resume: bool = False,
+    save_every: int | None = None,
     progress: Callable[[Training, State], None] = lambda training, state: None,
     loss: str = "cross_entropy",
     readout: str = "every",
@@ -93,6 +94,7 @@ def train(
         folder: where checkpoints go; made where it is missing.
         resume: go on from the checkpoint in it, which must be of the same network, data and settings but for `epochs`.
             The numbers are those of a run that was never broken off.
+        save_every: updates between two checkpoints; as often as takes SAVING_PART of the time where None.
         progress: called before the first update and after each one.
         loss, readout, lengths, weights, initial: as in `unroll`.
         settings: epochs, optimizer, lr, schedule, numbers, clip, clip_value, batch, seed, validation, patience,
@@ -109,6 +111,8 @@ def train(
         if name not in known:
             raise UnrollvizError(f"train knows no setting {name}; choose from {', '.join(known)}")
     chosen = Settings(**settings)
+    if save_every is not None:
+        check_whole("save_every", save_every, 1)
     if isinstance(data, tuple):
         xs, targets = data
         whole = unreduced(network, xs, targets, initial, loss, readout, weights, lengths)
@@ -121,7 +125,7 @@ def train(
     if resume and folder is None:
         raise UnrollvizError("resume goes on from a folder; give the one of the run")
     with nullcontext() if folder is None else locked(folder) as path:
-        saved = _Saved(path, training, fingerprint(whole) if path else "")
+        saved = _Saved(path, training, fingerprint(whole) if path else "", save_every)
         state = saved.resumed() if resume else saved.begun()
         progress(training, state)
         try:
@@ -140,10 +144,10 @@ def train(
 
 
 class _Saved:
-    """The checkpoint of a run in its folder, if it has one: as often as time allows."""
+    """The checkpoint of a run in its folder, if it has one."""
 
-    def __init__(self, folder: Path | None, training: Training, data: str) -> None:
-        self._folder, self._training, self._data = folder, training, data
+    def __init__(self, folder: Path | None, training: Training, data: str, every: int | None) -> None:
+        self._folder, self._training, self._data, self._every = folder, training, data, every
         self._next = 0.0
 
     def begun(self) -> State:
@@ -164,8 +168,9 @@ class _Saved:
         return found.state
 
     def offer(self, state: State) -> None:
-        """Write, unless that would take more than SAVING_PART of the time."""
-        if self._folder is not None and time.perf_counter() >= self._next:
+        """Write, if it is due: by the number of updates, or while that takes no more than SAVING_PART of the time."""
+        due = time.perf_counter() >= self._next if self._every is None else state.updates % self._every == 0
+        if due:
             self.write(state)
 
     def write(self, state: State) -> None:

@@ -81,10 +81,16 @@ def numbers(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> di
     metavar="FOLDER",
     help="Where checkpoints, the history and the trained model go.",
 )
+@click.option(
+    "--save-every",
+    type=int,
+    metavar="N",
+    help="Updates between checkpoints.  [default: so many that they take 5 % of the time at most]",
+)
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in FOLDER; repeat the other options.")
 @model_options
 @json_option
-def train(output: Path | None, resume: bool, as_json: bool, **options: Any) -> None:
+def train(output: Path | None, save_every: int | None, resume: bool, as_json: bool, **options: Any) -> None:
     """Train a network: every parameter is updated by its gradient, one mini-batch after the other.
 
     \b
@@ -102,20 +108,22 @@ def train(output: Path | None, resume: bool, as_json: bool, **options: Any) -> N
 
     names = ("epochs", "optimizer", "lr", "numbers", "schedule", "clip", "clip_value", "batch", "validation")
     settings = {name: options.pop(name) for name in (*names, "patience", "gradient", "watch", "every")}
-    if resume and output is None:
-        raise UnrollvizError("--resume goes on from a folder; name it with -o")
+    for option, given in (("--resume", resume), ("--save-every", save_every)):
+        if given and output is None:
+            raise UnrollvizError(f"{option} is about the checkpoints in a folder; name it with -o")
     network, sequence, seed = parts(**options)
-    given = {name: value for name, value in sequence.options.items() if name != "vocabulary"}
+    told = {name: value for name, value in sequence.options.items() if name != "vocabulary"}
     with bar() as progress:
         trained = learn(
             network,
             (sequence.xs, sequence.targets),
             folder=output,
             resume=resume,
+            save_every=save_every,
             progress=progress,
             seed=seed,
             **settings,
-            **given,
+            **told,
         )
     if as_json:
         say_json(train_json(trained))
