@@ -242,8 +242,8 @@ LOOP = """
 import sys, numpy as np, unrollviz as uz
 rng = np.random.default_rng(0)
 xs, targets = rng.standard_normal((6, 10, 3)), rng.integers(0, 2, (6, 10))
-uz.train(uz.Network.init("lstm", 3, 4, 2), (xs, targets), epochs=100_000, batch=2, every=5, folder=sys.argv[1], save_every=1,
-         resume=sys.argv[2] == "resume", progress=lambda t, s: print(s.updates, flush=True))
+uz.train(uz.Network.init("lstm", 3, 4, 2), (xs, targets), epochs=100_000, batch=2, every=5, save_every=1,
+         folder=sys.argv[1], resume=sys.argv[2] == "resume", progress=lambda t, s: print(s.updates, flush=True))
 """
 
 

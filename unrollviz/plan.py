@@ -121,11 +121,13 @@ class Plan:
                 arguments = [values[slot] for slot in step.arguments]
                 if op.reads_chart:
                     arguments[0] = charts[step.arguments[0]]
-                given = constants(op.name, batch, step.time) if step.given else {}
-                value = np.asarray(op.forward(*arguments, **given))
-                values[step.out] = value
                 if op.chart is not None:
-                    charts[step.out] = op.chart.coordinate(*arguments)
+                    charts[step.out] = u = op.chart.coordinate(*arguments)
+                    value = op.chart.value(u)
+                else:
+                    given = constants(op.name, batch, step.time) if step.given else {}
+                    value = np.asarray(op.forward(*arguments, **given))
+                values[step.out] = value
                 if step.checked and not np.isfinite(value).all():
                     fine = False
                     break
