@@ -194,6 +194,8 @@ def test_more_epochs_may_be_asked_for_later(tmp_path):
     uz.train(net(), DATA, epochs=2, **options)
     longer = uz.train(net(), DATA, epochs=5, resume=True, **options)
     assert longer.losses == uz.train(net(), DATA, epochs=5, batch=4, every=0).losses
+    with pytest.raises(BadFile, match="is in epoch 5, past 4; give epochs=5 or more"):
+        uz.train(net(), DATA, epochs=4, resume=True, **options)
 
 
 @pytest.mark.parametrize(
@@ -286,6 +288,12 @@ def test_two_runs_into_one_folder(tmp_path):
         pass
     with (tmp_path / ".lock").open() as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # it went with its process
+
+
+def test_what_a_killed_run_left_is_swept(tmp_path):
+    (tmp_path / f".{CHECKPOINT}.1234.tmp").write_bytes(b"half")
+    uz.train(net(), DATA, epochs=1, folder=tmp_path, every=0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", CHECKPOINT, MODEL]
 
 
 def test_a_folder_that_cannot_be_is_one_line(tmp_path):

@@ -19,7 +19,7 @@ from unrollviz.errors import NonFinite, UnknownName, UnrollvizError
 from unrollviz.explain import explain, explain_total
 from unrollviz.flow import Flow, flow
 from unrollviz.folds import By, grouping
-from unrollviz.gradient import Truncation, edge_shares, gradient, truncation
+from unrollviz.gradient import Truncation, edge_shares, gradient, gradients, truncation
 from unrollviz.graph import LEVELS, Graph, level_of_detail, names_of, node_named
 from unrollviz.network import Network as PlainNetwork
 from unrollviz.neurons import Target
@@ -130,7 +130,7 @@ class Run(unrolling.Unrolled):
 
     def gradients(self) -> dict[str, Array]:
         """∂L/∂ every parameter."""
-        return {name: self.gradient(name) for name in names_of(self.graph, "parameter")}
+        return gradients(self.graph, self.loss_names(), names_of(self.graph, "parameter"))
 
     @overload
     def paths(  # type: ignore[overload-overlap]

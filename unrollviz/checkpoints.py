@@ -218,6 +218,8 @@ def locked(folder: str | Path) -> Iterator[Path]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise BadFile(folder, "is in use by another run; wait for it, or give another folder") from error
+        for left in path.glob(f".{CHECKPOINT}.*.tmp"):  # by a run that was killed, for there is no other here
+            left.unlink(missing_ok=True)
         yield path
     finally:
         os.close(handle)

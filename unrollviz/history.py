@@ -16,10 +16,10 @@ from unrollviz.arrays import Array, Labels, arithmetic
 from unrollviz.batch import Batch
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.folds import GROUPS, kinds
+from unrollviz.gradient import gradients
 from unrollviz.graph import Graph, level_of_detail, names_of
 from unrollviz.jacobians import frobenius, norms
 from unrollviz.network import Network
-from unrollviz.plan import Plans
 from unrollviz.spectra import chain
 from unrollviz.sweep import LOSS, Edge, Fold, Way, sweep
 from unrollviz.terms import TermSum, check_memory
@@ -131,18 +131,17 @@ def record(
     update: int,
     epoch: int,
     before: Mapping[str, Array] | None = None,
-    plans: Plans | None = None,
 ) -> History:
     """One record. `before` are the parameters before the last update. `seconds` is 0.
 
     Raises NonFinite where a value or a cotangent overflows."""
-    gradients = (plans or Plans()).run(network, probe).gradients()
     unrolled = unroll_batch(network, probe)
+    found = gradients(unrolled.graph, names_of(unrolled.graph, "loss"), list(network.params))
     changed = [np.nan if before is None else frobenius(w - before[name]) for name, w in network.params.items()]
     links = _links(unrolled)
-    apart = [_apart(unrolled, name, gradients[name]) for name in watched]
+    apart = [_apart(unrolled, name, found[name]) for name in watched]
     figures = {kind: np.array([[one[kind] for one in apart]]) for kind in _KINDS}
-    whole = np.array([[frobenius(gradients[name]) for name in watched]])
+    whole = np.array([[frobenius(found[name]) for name in watched]])
     with np.errstate(divide="ignore", invalid="ignore"):
         cancelled = np.where(whole > 0, figures["lag_norms"].sum(axis=2) / whole, np.nan)
     return History(
@@ -152,7 +151,7 @@ def record(
         np.array([update]),
         np.array([epoch]),
         np.array([unrolled.loss]),
-        np.array([[frobenius(gradients[name]) for name in network.params]]),
+        np.array([[frobenius(found[name]) for name in network.params]]),
         np.array([[frobenius(w) for w in network.params.values()]]),
         np.array([changed]),
         cancellations=cancelled,

@@ -159,13 +159,17 @@ class _Saved:
         return state
 
     def resumed(self) -> State:
-        """The state of the checkpoint. Raises BadFile where it is of another network, data or settings."""
+        """The state of the checkpoint. Raises BadFile where it is of another run, or past the end of this one."""
         assert self._folder is not None
         found = read(self._folder)
         differing = _difference(found, self._training, self._data)
         if differing is not None:
             raise BadFile(self._folder / CHECKPOINT, f"is of {differing}; give what it was begun with")
-        return found.state
+        state, asked = found.state, self._training.settings.epochs
+        begun = state.epoch + (state.position > 0)
+        if begun > asked:
+            raise BadFile(self._folder / CHECKPOINT, f"is in epoch {begun}, past {asked}; give epochs={begun} or more")
+        return state
 
     def offer(self, state: State) -> None:
         """Write, if it is due: by the number of updates, or while that takes no more than SAVING_PART of the time."""
