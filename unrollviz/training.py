@@ -56,11 +56,11 @@ GRADIENTS: dict[str, Callable[[Network, Batch, Plans], tuple[float, Gradients]]]
 """How the gradient is worked out: the same numbers either way."""
 
 HISTORY_PART = 0.1
-"""The part of the training time that a history may take where it is left to choose how often it looks; in a run of less
-than ten seconds"""
+"""The part of the training time that a history may take where it is left to choose how often it looks; in a very
+short run"""
 
-HISTORY_SECONDS = 1.0
-"""so many: a short run is worth looking at closely."""
+HISTORY_SECONDS = 0.2
+"""so many."""
 
 MEASURED = 4
 """Updates after which it has chosen; the first is not counted, it also makes the plan."""
