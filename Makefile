@@ -22,6 +22,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks sweep
 	$(BIN)/python -m benchmarks render
 	$(BIN)/python -m benchmarks debugger
+	$(BIN)/python -m benchmarks train
 
 # A marker a group of packages, made anew when pyproject.toml changes.
 $(VENV)/bin/python:

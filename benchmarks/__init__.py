@@ -1,1 +1,1 @@
-"""Timings, never run by the tests: `python -m benchmarks sweep`."""
+"""Timings, never run by the tests: `python -m benchmarks sweep`, `python -m benchmarks train`."""

@@ -1,5 +1,7 @@
 """The README, ARCHITECTURE and examples do what they say: their commands and code are executed."""
 
+import json
+import os
 import re
 import shlex
 import subprocess
@@ -25,8 +27,15 @@ COMMANDS = [
 ]
 
 
-def run(arguments: list[str], cwd: Path) -> str:
-    done = subprocess.run([sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, encoding="utf-8")
+def run(arguments: list[str], cwd: Path, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, **environment},
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -88,7 +97,19 @@ def test_the_guide_to_pictures_names_every_choice():
 def test_examples_run(example, tmp_path):
     if "import torch" in example.read_text(encoding="utf-8"):
         pytest.importorskip("torch")
-    assert run([str(example)], tmp_path)
+    assert run([str(example)], tmp_path, EPOCHS="1")
+
+
+def test_the_adding_problem_is_learnt_by_the_readmes_command(tmp_path):
+    (command,) = [line for _, block in BLOCKS for line in block.splitlines() if "train --sample adding" in line]
+    said = json.loads(run(["-m", "unrollviz", *shlex.split(command, comments=True)[1:], "--json"], tmp_path))
+    assert said["losses"][-1] < 0.01 < 0.1 < said["losses"][0]
+    assert said["reach"]["W_f"] > 15
+    history = json.loads(run(["-m", "unrollviz", "history", "adding", "--json"], tmp_path))
+    assert history["reach"][0][0] < 10
+    highway = [index for index, route in enumerate(history["routes"]) if "highway" in route]
+    over = [sum(shares[0][index] for index in highway) for shares in history["route_shares"]]
+    assert over[0] < 0.6 < 0.8 < over[-1]
 
 
 def test_the_name_example_draws(tmp_path):

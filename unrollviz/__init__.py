@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from unrollviz.diagnose import Diagnosis
     from unrollviz.errors import TooManyPaths, UnrollvizError
     from unrollviz.flow import Flow
+    from unrollviz.history import History
+    from unrollviz.learning import Trained, train
     from unrollviz.paths import Path, PathSet
-    from unrollviz.samples import article, first_names, spell, sunspots
+    from unrollviz.samples import adding, article, first_names, spell, sunspots
     from unrollviz.tui.app import debug
     from unrollviz.unrolled import Unrolled
 
@@ -30,39 +32,47 @@ __version__ = "0.1.0"
 _HOME = {
     "Diagnosis": "diagnose",
     "Flow": "flow",
+    "History": "history",
     "Network": "api",
     "Path": "paths",
     "PathSet": "paths",
     "Report": "check",
     "Run": "api",
     "TooManyPaths": "errors",
+    "Trained": "learning",
     "Unrolled": "unrolled",
     "UnrollvizError": "errors",
+    "adding": "samples",
     "article": "samples",
     "debug": "tui.app",
     "first_names": "samples",
     "spell": "samples",
     "sunspots": "samples",
+    "train": "learning",
     "unroll": "api",
 }
 
 __all__ = [
     "Diagnosis",
     "Flow",
+    "History",
     "Network",
     "Path",
     "PathSet",
     "Report",
     "Run",
     "TooManyPaths",
+    "Trained",
     "Unrolled",
     "UnrollvizError",
     "__version__",
+    "adding",
     "article",
     "debug",
     "first_names",
     "spell",
     "sunspots",
+    "train",
     "unroll",
 ]
 

@@ -20,7 +20,7 @@ from unrollviz.explain import explain, explain_total
 from unrollviz.explain_latex import explain_latex, explain_total_latex
 from unrollviz.flow import Flow, flow
 from unrollviz.folds import By, grouping
-from unrollviz.gradient import Truncation, gradient, truncation
+from unrollviz.gradient import Truncation, gradient, gradients, truncation
 from unrollviz.graph import LEVELS, Graph, level_of_detail, names_of, node_named
 from unrollviz.network import Network as PlainNetwork
 from unrollviz.neurons import Target
@@ -148,13 +148,11 @@ class Run(unrolling.Unrolled):
     @property
     def recurrent_weight(self) -> str:
         """The parameter that questions are about where none is named: W, or that of the forget or candidate gate."""
-        last = {name: name.rpartition(".")[2] for name in self.network.params}
-        usual = [name for name, word in last.items() if word in ("W", "W_f", "W_n")]
-        return (usual or [name for name, word in last.items() if word[0] == "W"] or list(last))[0]
+        return self.network.recurrent_weight
 
     def gradients(self) -> dict[str, Array]:
         """∂L/∂ every parameter."""
-        return {name: self.gradient(name) for name in names_of(self.graph, "parameter")}
+        return gradients(self.graph, self.loss_names(), names_of(self.graph, "parameter"))
 
     @overload
     def paths(  # type: ignore[overload-overlap]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -55,11 +55,24 @@ def checked(
     lengths: npt.ArrayLike | None,
 ) -> Batch:
     """What `network` is run on, from the arguments of `unroll`, which says what they may be and what is raised."""
-    for kind, name, valid in (
-        ("loss", loss, LOSSES),
-        ("readout", readout, READOUTS),
-        ("reduction", reduction, REDUCTIONS),
-    ):
+    if reduction not in REDUCTIONS:
+        raise UnknownName("reduction", reduction, REDUCTIONS)
+    whole = unreduced(network, xs, targets, initial, loss, readout, weights, lengths)
+    return replace(whole, weights=reduced(whole.weights, reduction))
+
+
+def unreduced(
+    network: Network,
+    xs: npt.ArrayLike,
+    targets: npt.ArrayLike,
+    initial: npt.ArrayLike | Mapping[str, npt.ArrayLike] | None = None,
+    loss: str = "cross_entropy",
+    readout: str = "every",
+    weights: npt.ArrayLike | None = None,
+    lengths: npt.ArrayLike | None = None,
+) -> Batch:
+    """The same with weights that are not yet divided by anything: all instances, of which batches are `part`s."""
+    for kind, name, valid in (("loss", loss, LOSSES), ("readout", readout, READOUTS)):
         if name not in valid:
             raise UnknownName(kind, name, valid)
     inputs = as_steps(xs, network.inputs, "xs", "n")
@@ -72,8 +85,22 @@ def checked(
             "give one target for every input"
         )
     check_targets(wanted, LOSSES[loss].targets)
-    counted = _weights(weights, ends, steps, readout, reduction)
-    return Batch(inputs, wanted, counted, ends, _initial(initial, network, instances), loss, readout)
+    every = _weights(weights, ends, steps, readout)
+    return Batch(inputs, wanted, every, ends, _initial(initial, network, instances), loss, readout)
+
+
+def part(whole: Batch, which: npt.NDArray[np.int64], reduction: str) -> Batch:
+    """Some instances of an unreduced batch as a batch of their own, as long as the longest of them."""
+    lengths = whole.lengths[which]
+    steps = slice(0, int(lengths.max()))
+    return replace(
+        whole,
+        inputs=whole.inputs[steps, which],
+        targets=whole.targets[steps, which],
+        weights=reduced(whole.weights[steps, which], reduction),
+        lengths=lengths,
+        initial={name: value[which] for name, value in whole.initial.items()},
+    )
 
 
 def _lengths(lengths: npt.ArrayLike | None, steps: int, instances: int) -> npt.NDArray[np.int64]:
@@ -104,10 +131,8 @@ def _targets(
     return as_steps(given, width, "targets", "k")
 
 
-def _weights(
-    weights: npt.ArrayLike | None, lengths: npt.NDArray[np.int64], steps: int, readout: str, reduction: str
-) -> Array:
-    """(T, B): the given ones, 0 where a step is padding or not read out, reduced over steps and instances."""
+def _weights(weights: npt.ArrayLike | None, lengths: npt.NDArray[np.int64], steps: int, readout: str) -> Array:
+    """(T, B): the given ones, 0 where a step is padding or not read out."""
     instances = len(lengths)
     given = np.ones(1) if weights is None else numbers(weights, "weights")
     if weights is not None and given.shape not in ((steps,), (steps, instances)):
@@ -115,10 +140,19 @@ def _weights(
     if not np.isfinite(given).all() or (given < 0).any():
         raise ShapeError("weights holds a number that is negative or not finite; give numbers ≥ 0")
     times = np.arange(1, steps + 1)[:, None]
-    counted = times == lengths if readout == "last" else times <= lengths
-    every = (given if given.ndim == 2 else given[:, None]) * counted
-    total = every.sum() if reduction == "mean" else float(instances)
-    return np.asarray(every / total if total > 0 else every)
+    taken = times == lengths if readout == "last" else times <= lengths
+    return np.asarray((given if given.ndim == 2 else given[:, None]) * taken)
+
+
+def reduced(weights: Array, reduction: str) -> Array:
+    """(T, B) weights, divided so that weighted sums are means: over the instances, or over instances and steps."""
+    total = counted(weights, reduction)
+    return np.asarray(weights / total if total > 0 else weights)
+
+
+def counted(weights: Array, reduction: str) -> float:
+    """By what weights are divided: the number of instances, or the sum of all weights."""
+    return float(weights.sum() if reduction == "mean" else weights.shape[1])
 
 
 def _initial(

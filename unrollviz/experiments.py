@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from unrollviz.api import Network, Run, unroll
-from unrollviz.errors import ShapeError, UnrollvizError
+from unrollviz.errors import ShapeError, UnknownName, UnrollvizError
 from unrollviz.losses import LOSSES
+from unrollviz.names import clean
 from unrollviz.readers.experiment import DataPart, Experiment
 from unrollviz.readers.found import Found
 from unrollviz.readers.limits import BYTES_LIMIT
 from unrollviz.readers.sequence import read_npz, read_text
 from unrollviz.readers.weights import load
-from unrollviz.samples import article, spell
+from unrollviz.samples import SAMPLES, Sample, article_parts, spell
 from unrollviz.unrolled import check_size
 
 RANDOM_STEPS = 10
@@ -48,24 +49,35 @@ def run(experiment: Experiment, found: Found | None = None, limit: int = BYTES_L
 
     Raises UnrollvizError where files are broken or parts do not fit each other.
     """
+    network, sequence = assembled(experiment, found, limit)
+    return unroll(network, sequence.xs, sequence.targets, **sequence.options)
+
+
+def assembled(experiment: Experiment, found: Found | None = None, limit: int = BYTES_LIMIT) -> tuple[Network, Sequence]:
+    """The experiment's network, and what it is run or trained on; its loss, readout and reduction are in the options.
+
+    Raises UnrollvizError as `run` does."""
     found = found or found_model(experiment, limit)
     sized = experiment.model.inputs is not None or experiment.model.outputs is not None
+    said = {"loss": experiment.loss.kind, "readout": experiment.loss.readout, "reduction": experiment.loss.reduction}
     if found is None and experiment.data == DataPart() and not sized:
         if experiment.loss.kind != "cross_entropy":
             raise UnrollvizError(
                 "the article's network has classes for targets; give --steps T or data for another loss"
             )
-        return _article(experiment)
+        network, sample = _article(experiment)
+        return network, Sequence(sample.xs, sample.targets, 4, 4, said | sample.options)
     sequence = read_sequence(experiment, found, limit)
+    for name, chosen, usual in (("loss", said["loss"], "cross_entropy"), ("readout", said["readout"], "every")):
+        if name in sequence.options and chosen not in (usual, sequence.options[name]):
+            raise UnrollvizError(f"{experiment.data.sample} has {sequence.options[name]} for its {name}, not {chosen}")
     network = Network.of(found) if found else _initialised(experiment, sequence)
-    loss = experiment.loss
-    options = {"loss": loss.kind, "readout": loss.readout, "reduction": loss.reduction} | sequence.options
-    return unroll(network, sequence.xs, sequence.targets, **options)
+    return network, replace(sequence, options=said | sequence.options)
 
 
-def _article(experiment: Experiment) -> Run:
-    model, loss = experiment.model, experiment.loss
-    return article(
+def _article(experiment: Experiment) -> tuple[Network, Sample]:
+    model = experiment.model
+    return article_parts(
         3 if model.hidden is None else model.hidden,
         model.activation or "tanh",
         experiment.seed,
@@ -74,8 +86,6 @@ def _article(experiment: Experiment) -> Run:
         layers=1 if model.layers is None else model.layers,
         bidirectional=bool(model.bidirectional),
         learn_initial=bool(model.learn_initial),
-        readout=loss.readout,
-        reduction=loss.reduction,
     )
 
 
@@ -104,6 +114,11 @@ def read_sequence(experiment: Experiment, found: Found | None, limit: int = BYTE
         arrays = read_npz(data.file, limit)
         xs, targets = arrays.pop("xs"), arrays.pop("targets")
         return Sequence(xs, targets, _width(xs), _width(targets), _options(arrays))
+    if data.sample is not None:
+        if data.sample not in SAMPLES:
+            raise UnknownName("sample", clean(data.sample), SAMPLES)
+        sample = SAMPLES[data.sample](experiment.seed)
+        return Sequence(sample.xs, sample.targets, _width(sample.xs), _width(sample.targets), sample.options)
     return _random(experiment, found)
 
 

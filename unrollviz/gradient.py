@@ -52,6 +52,19 @@ def scaled_gradient(graph: Graph | Way, losses: Sequence[str], target: str, fold
     return numbers[0], 0 if exponents is None else int(max(exponents[0], LEAST))
 
 
+def gradients(graph: Graph, losses: Sequence[str], targets: Sequence[str]) -> dict[str, Array]:
+    """The same for several parameters, or other nodes of which none is behind another: one sweep for all of them."""
+    sums = {name: TermSum(1, node_named(graph, name, "parameter or node")["value"].shape) for name in targets}
+    first = np.zeros(1, dtype=np.int64)
+    with arithmetic():
+        for arrival in sweep(graph, losses, targets, (TOTAL,)):
+            sums[arrival.edge.tail].add(first, arrival.rows, arrival.edge.jacobian, arrival.exponents)
+        found = {name: total.result()[0] for name, total in sums.items()}
+    for name, value in found.items():
+        check_gradient(graph, losses, name, value)
+    return found
+
+
 LEAST = -100_000
 """A power of two below any that a gradient of interest has; float64 ends at -1074."""
 

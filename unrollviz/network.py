@@ -241,6 +241,13 @@ class Network:
         """k"""
         return int(self.params["V"].shape[0])
 
+    @property
+    def recurrent_weight(self) -> str:
+        """The parameter that questions are about where none is named: W, or that of the forget or candidate gate."""
+        last = {name: name.rpartition(".")[2] for name in self.params}
+        usual = [name for name, word in last.items() if word in ("W", "W_f", "W_n")]
+        return (usual or [name for name, word in last.items() if word[0] == "W"] or list(last))[0]
+
     def replace(self, **params: Array) -> Self:
         """The same network with some parameters exchanged: `net.replace(W=2 * net.params["W"])`."""
         merged = {**self.params, **params}

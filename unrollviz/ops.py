@@ -19,10 +19,11 @@ from unrollviz.jacobians import Broadcast, Columns, Dense, Diagonal, Gradient, I
 class Chart:
     """Another coordinate u for an op's output y, in which cotangents at y are kept (see `InChart`).
 
-    coordinate: u from the op's input;  scale: dy/du from u.
+    coordinate: u from the op's input;  value: y from u, the same bits as forward gives;  scale: dy/du from u.
     """
 
     coordinate: Callable[..., Array]
+    value: Callable[[Array], Array]
     scale: Callable[[Array], Array]
 
 
@@ -192,7 +193,7 @@ OPS: dict[str, Op] = {
             "softmax({0})",
             softmax,
             lambda y, z: (Softmax.of(y),),
-            chart=Chart(coordinate=log_softmax, scale=np.exp),
+            chart=Chart(coordinate=log_softmax, value=np.exp, scale=np.exp),
         ),
         Op(
             "cross_entropy",
@@ -206,7 +207,7 @@ OPS: dict[str, Op] = {
             "σ({0})",
             sigmoid,
             lambda y, z: (Identity(y.shape),),
-            chart=Chart(coordinate=lambda z: z, scale=sigmoid_slope),
+            chart=Chart(coordinate=lambda z: z, value=sigmoid, scale=sigmoid_slope),
         ),
         Op(
             "binary_cross_entropy",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,33 @@ def article(
     """The article's network: T = 5 steps with an output and a loss at each; n = k = 4, all numbers drawn by `seed`.
 
     The initial states are drawn too, so that W has a term at step 1, unless they are learned."""
+    network, sample = article_parts(
+        hidden, activation, seed, cell, scheme, layers=layers, bidirectional=bidirectional, learn_initial=learn_initial
+    )
+    return unroll(network, sample.xs, sample.targets, **sample.options, readout=readout, reduction=reduction)
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """What a network can be run and trained on: arrays for `unroll`, and the options that go with them."""
+
+    xs: Any
+    targets: Any
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def article_parts(
+    hidden: int,
+    activation: str,
+    seed: int,
+    cell: str,
+    scheme: str,
+    *,
+    layers: int,
+    bidirectional: bool,
+    learn_initial: bool,
+) -> tuple[Network, Sample]:
+    """The article's network, and what it is run on."""
     network = Network.init(
         cell,
         4,
@@ -48,8 +76,7 @@ def article(
     xs = rng.standard_normal((5, 4))
     initial = {name: rng.standard_normal(hidden) / 2 for name in network.initial_states}
     targets = rng.integers(0, 4, 5)
-    given = None if learn_initial else initial
-    return unroll(network, xs, targets, initial=given, readout=readout, reduction=reduction)
+    return network, Sample(xs, targets, {} if learn_initial else {"initial": initial})
 
 
 @dataclass(frozen=True)
@@ -90,6 +117,51 @@ def sunspots() -> Array:
     """Yearly mean sunspot numbers, 1700 to 2008: (309, 2) of year and number."""
     lines = _read("sunspots.csv").splitlines()[1:]
     return np.array([[float(part) for part in line.split(",")] for line in lines])
+
+
+def adding(steps: int = 30, instances: int = 2000, seed: int = 0) -> Sample:
+    """The adding problem (Hochreiter & Schmidhuber 1997, section 5.4): two of T numbers are marked; say their sum.
+
+    Inputs (T, B, 2) are a number from 0 to 1 and a mark, 0 or 1: one in the first half, one in the second. The target
+    is the sum at the last step; to answer 1 always costs 1/6. Raises ShapeError for fewer than 2 steps."""
+    if steps < 2:
+        raise ShapeError(f"the adding problem of {steps} step has no two numbers to add; give at least 2 steps")
+    rng = np.random.default_rng([seed, 7])
+    numbers, marks = rng.random((steps, instances)), np.zeros((steps, instances))
+    every, half = np.arange(instances), steps // 2
+    marks[rng.integers(0, half, instances), every] = 1.0
+    marks[rng.integers(half, steps, instances), every] = 1.0
+    targets = (numbers * marks).sum(axis=0)[:, None]
+    return Sample(np.stack([numbers, marks], axis=2), targets, {"loss": "squared_error", "readout": "last"})
+
+
+def names_sample() -> Sample:
+    """First names letter by letter, each predicting the next, and the last the end of the name: padded to the longest.
+
+    The vocabulary is the letters and END, which is only ever predicted."""
+    names = first_names()
+    vocabulary = (*sorted(set("".join(names))), END)
+    spelled = [spell(name + END, vocabulary) for name in names]
+    lengths = np.array([len(one.xs) for one in spelled])
+    xs, targets = np.zeros((2, lengths.max(), len(names)), dtype=np.int64)
+    for instance, one in enumerate(spelled):
+        xs[: len(one.xs), instance], targets[: len(one.xs), instance] = one.xs, one.targets
+    return Sample(xs, targets, {"lengths": lengths, "vocabulary": vocabulary})
+
+
+def sunspots_sample() -> Sample:
+    """Sunspots, each year's number predicting the next one's: 7 sequences of 44 years, in hundreds of sunspots."""
+    numbers = sunspots()[:, 1] / 100
+    xs, targets = (series.reshape(7, 44).T[:, :, None] for series in (numbers[:-1], numbers[1:]))
+    return Sample(xs, targets, {"loss": "squared_error"})
+
+
+SAMPLES: dict[str, Callable[[int], Sample]] = {
+    "names": lambda seed: names_sample(),
+    "sunspots": lambda seed: sunspots_sample(),
+    "adding": lambda seed: adding(seed=seed),
+}
+"""What `--sample` may name, drawn by a seed."""
 
 
 def _read(name: str) -> str:

@@ -85,14 +85,24 @@ class TermSum:
             return
         first = min(int(place.min()) for place, _, _, _ in self._outer)
         last = max(int(place.max()) for place, _, _, _ in self._outer) + 1
+        if last - first == 1:  # one sum, so that nothing need be rearranged
+            scaled = (times_power(rows, self._below(place, exponents)) for place, rows, _, exponents in self._outer)
+            left = np.concatenate([rows[0] for rows in scaled])
+            self._total[first] += left.T @ np.concatenate([x for _, _, x, _ in self._outer])
+            self._outer.clear()
+            self._bytes = 0
+            return
         stacked = np.zeros((len(self._outer), last - first, *self._outer[0][1].shape[1:]))
         for index, (place, rows, _, exponents) in enumerate(self._outer):
-            lower = None if exponents is None or self._exponents is None else exponents - self._exponents[place]
-            stacked[index, place - first] = times_power(rows, lower)
+            stacked[index, place - first] = times_power(rows, self._below(place, exponents))
         xs = np.stack([x for _, _, x, _ in self._outer])
         self._total[first:last] += np.tensordot(stacked, xs, axes=([0, 2], [0, 1]))
         self._outer.clear()
         self._bytes = 0
+
+    def _below(self, place: Labels, exponents: Exponents | None) -> Exponents | None:
+        """How far powers of two lie below those of the sums at `place`."""
+        return None if exponents is None or self._exponents is None else exponents - self._exponents[place]
 
     def result(self) -> Array:
         """The sums; the collector is not to be used after this."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -154,6 +154,7 @@ class _Trace:
         self.tracer = Tracer(overrides=overrides)
         self.graph = self.tracer.graph
         self.steps = len(batch.inputs)
+        self.read_out, self.begins = frozenset(read_out(batch)), begins(batch)
         self.parameters = {}
         for name, value in network.params.items():
             self._at(None, next((y for y in network.stack if y.prefix and name.startswith(y.prefix)), None))
@@ -179,8 +180,8 @@ class _Trace:
             name = f"{layer.prefix}{state}0"
             if name in self.learned:
                 self._at(time, layer)
-                instances = self.batch.inputs.shape[1]
-                states.append(self.tracer.apply("repeat", self.parameters[name], instances=instances))
+                given = constants("repeat", self.batch, time)
+                states.append(self.tracer.apply("repeat", self.parameters[name], **given))
                 continue
             before = 0 if layer.direction == 1 else self.steps + 1
             if name not in self.given:
@@ -223,20 +224,19 @@ class _Trace:
 
     def _begun(self, layer: Layer, time: int) -> States:
         """Reading backwards, an instance that ends at this step begins here, with its initial state."""
-        ends_here = self.batch.lengths == time
-        if time == self.steps or not ends_here.any():
+        if time not in self.begins:
             return self.states[layer]
         pairs = zip(self.states[layer], self._initial_states(layer, time), strict=True)
         self._at(time, layer)
-        return tuple(self.tracer.apply("begin", state, first, begun=~ends_here[:, None]) for state, first in pairs)
+        given = constants("begin", self.batch, time)
+        return tuple(self.tracer.apply("begin", state, first, **given) for state, first in pairs)
 
     def _both(self, ahead: Node, back: Node, time: int) -> Node:
         self._at(time)
         return self.tracer.apply("concat", ahead, back)
 
     def _read_out(self, time: int, state: Node) -> None:
-        weight = self.batch.weights[time - 1]
-        if self.batch.readout == "last" and not weight.any():
+        if time not in self.read_out:
             return
         self._at(time)
         loss = LOSSES[self.batch.loss]
@@ -244,8 +244,29 @@ class _Trace:
             "add", self.parameters["V"] @ state, self.parameters["c"], name="logits", role="logits"
         )
         output = self.tracer.apply(loss.output, logits, name="yhat", role="output")
-        target = self.batch.targets[time - 1]
-        self.tracer.apply(loss.op, output, name="L", role="loss", target=target, weight=weight[:, None])
+        self.tracer.apply(loss.op, output, name="L", role="loss", **constants(loss.op, self.batch, time))
+
+
+def constants(op: str, batch: Batch, time: int) -> dict[str, Any]:
+    """What an op of an unrolled network is given at step `time` beside its arguments: that much is the batch's."""
+    if op == "repeat":
+        return {"instances": batch.inputs.shape[1]}
+    if op == "begin":
+        return {"begun": batch.lengths[:, None] != time}
+    if op in {loss.op for loss in LOSSES.values()}:
+        return {"target": batch.targets[time - 1], "weight": batch.weights[time - 1][:, None]}
+    return {}
+
+
+def read_out(batch: Batch) -> Collection[int]:
+    """The steps that have an output and a loss."""
+    steps = range(1, len(batch.inputs) + 1)
+    return steps if batch.readout == "every" else (np.flatnonzero(batch.weights.any(axis=1)) + 1).tolist()
+
+
+def begins(batch: Batch) -> Collection[int]:
+    """The steps before the last one at which an instance begins when it is read backwards."""
+    return {int(length) for length in batch.lengths} - {len(batch.inputs)}
 
 
 MEMORY_LIMIT = 2**33

@@ -17,17 +17,19 @@ from unrollviz.cli.demo import demo
 from unrollviz.cli.diagnose import diagnose
 from unrollviz.cli.explain import explain
 from unrollviz.cli.flow import flow
+from unrollviz.cli.history import history
 from unrollviz.cli.info import info
 from unrollviz.cli.paths import paths
 from unrollviz.cli.plot import plot
 from unrollviz.cli.render import render
 from unrollviz.cli.terminal import say
+from unrollviz.cli.train import train
 from unrollviz.cli.tree import tree
 from unrollviz.cli.values import values
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.names import clean
 
-COMMANDS = (demo, info, values, paths, flow, tree, check, diagnose, explain, plot, render, debug)
+COMMANDS = (demo, info, values, paths, flow, tree, check, diagnose, explain, plot, render, debug, train, history)
 
 
 class Commands(click.Group):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from unrollviz.errors import UnrollvizError
 
 if TYPE_CHECKING:
-    from unrollviz.api import Run
+    from unrollviz.api import Network, Run
+    from unrollviz.experiments import Sequence
     from unrollviz.readers.experiment import Experiment
 
 
@@ -21,6 +22,7 @@ def described(
     text_file: Path | None,
     data: Path | None,
     steps: int | None,
+    sample: str | None,
     seed: int | None,
     criterion: str | None,
     readout: str | None,
@@ -40,7 +42,7 @@ def described(
         experiment = read(spec)
     elif spec is not None:
         experiment = replace(experiment, model=replace(experiment.model, file=Path(spec)))
-    chosen: dict[str, Any] = {"text": text, "text_file": text_file, "file": data, "steps": steps}
+    chosen: dict[str, Any] = {"text": text, "text_file": text_file, "file": data, "steps": steps, "sample": sample}
     given = {key: value for key, value in chosen.items() if value is not None}
     if len(given) > 1:
         named = " and ".join("--data" if key == "file" else f"--{key.replace('_', '-')}" for key in given)
@@ -63,6 +65,14 @@ def described(
         ),
         max_mib * 2**20,
     )
+
+
+def parts(**options: Any) -> tuple[Network, Sequence, int]:
+    """The network, what it is to be trained on, and the seed."""
+    from unrollviz import experiments
+
+    experiment, limit = described(**options)
+    return *experiments.assembled(experiment, limit=limit), experiment.seed
 
 
 def build(**options: Any) -> Run:

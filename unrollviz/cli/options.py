@@ -61,6 +61,11 @@ sources = all_of(
         metavar="FILE.npz",
         help="Arrays xs and targets; lengths, weights and initial states (initial; h0, l2.c0) if you like.",
     ),
+    click.option(
+        "--sample",
+        type=Name(table("samples", "SAMPLES")),
+        help="Shipped data: names, sunspots or adding (the adding problem).",
+    ),
 )
 network_options = all_of(
     click.option("--cell", type=Name(table("cells", "CELLS")), help="elman, gru or lstm.  [default: elman]"),

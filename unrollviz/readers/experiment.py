@@ -54,12 +54,14 @@ class DataPart:
         text, text_file: spelled letter by letter, each predicting the next.
         file: an .npz of xs and targets, with lengths, weights and initial if you like.
         steps: so many steps of random numbers, drawn by the seed.
+        sample: a name in `samples.SAMPLES`.
     """
 
     text: str | None = None
     text_file: Path | None = None
     file: Path | None = None
     steps: int | None = None
+    sample: str | None = None
 
 
 @dataclass(frozen=True)

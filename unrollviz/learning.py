@@ -1,0 +1,234 @@
+"""Learning, end to end: a network and its data become a trained one, with checkpoints that a run can go on from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from unrollviz.api import Network as ApiNetwork
+from unrollviz.batch import unreduced
+from unrollviz.checkpoints import CHECKPOINT, MODEL, Checkpoint, fingerprint, locked, read, save
+from unrollviz.errors import BadFile, NonFinite, UnrollvizError
+from unrollviz.history import History
+from unrollviz.network import Network, check_whole
+from unrollviz.training import Settings, State, Training
+
+SAVING_PART = 0.05
+"""The part of the training time that checkpoints may take: fast ones are written after every update."""
+
+AnyNetwork = TypeVar("AnyNetwork", bound=Network)
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What came of a run.
+
+    Attributes:
+        network: the last one; with patience the best by validation.
+        settings: how it was trained;  state: where its training stands.
+        folder: of its checkpoint; None where none was asked for.
+    """
+
+    network: Network
+    settings: Settings
+    state: State
+    folder: Path | None
+
+    def __repr__(self) -> str:
+        loss = f", loss {self.losses[-1]:.6g}" if self.losses else ""
+        return f"<Trained {self.network!r}: {self.state.updates:,} updates in {self.state.epoch} epochs{loss}>"
+
+    @property
+    def losses(self) -> tuple[float, ...]:
+        """One an epoch: the mean over the instances trained on, each as it was when its turn came."""
+        return self.state.losses
+
+    @property
+    def validation_losses(self) -> tuple[float, ...]:
+        """One an epoch: the mean over the instances kept for validation, after the epoch; empty without them."""
+        return self.state.validation_losses
+
+    @property
+    def gradient_norms(self) -> tuple[float, ...]:
+        """One an epoch: the mean of ‖∂L/∂θ‖ over its updates, before clipping."""
+        return self.state.gradient_norms
+
+    @property
+    def history(self) -> History | None:
+        """The records; None where none were asked for."""
+        return self.state.history
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The file that holds everything."""
+        return None if self.folder is None else self.folder / CHECKPOINT
+
+
+def train(
+    network: AnyNetwork,
+    data: tuple[npt.ArrayLike, npt.ArrayLike] | list[tuple[npt.ArrayLike, npt.ArrayLike]],
+    *,
+    folder: str | Path | None = None,
+    resume: bool = False,
+    save_every: int | None = None,
+    progress: Callable[[Training, State], None] = lambda training, state: None,
+    loss: str = "cross_entropy",
+    readout: str = "every",
+    lengths: npt.ArrayLike | None = None,
+    weights: npt.ArrayLike | None = None,
+    initial: npt.ArrayLike | Mapping[str, npt.ArrayLike] | None = None,
+    **settings: Any,
+) -> Trained:
+    """Train a network: mini-batches in an order drawn anew each epoch, the gradient of each by one reverse sweep.
+
+    Args:
+        data: (xs, targets) of all instances as `unroll` takes them, (T, B, …); or a list of such pairs, one an
+            instance, of any lengths.
+        folder: where checkpoints go; made where it is missing.
+        resume: go on from the checkpoint in it, which must be of the same network, data and settings but for `epochs`.
+            The numbers are those of a run that was never broken off.
+        save_every: updates between two checkpoints; as often as takes SAVING_PART of the time where None.
+        progress: called before the first update and after each one.
+        loss, readout, lengths, weights, initial: as in `unroll`.
+        settings: epochs, optimizer, lr, schedule, numbers, clip, clip_value, batch, seed, validation, patience,
+            gradient, reduction, watch, every; see `training.Settings`.
+
+    Raises:
+        UnrollvizError: for settings and data that are not valid, before any work is done; BadFile where the folder is
+            in use, holds a run that is not resumed, or cannot be written to.
+        NonFinite: where training diverges; the checkpoint is that before.
+        KeyboardInterrupt: on Ctrl-C, after the checkpoint is written.
+    """
+    known = [one.name for one in fields(Settings)]
+    for name in settings:
+        if name not in known:
+            raise UnrollvizError(f"train knows no setting {name}; choose from {', '.join(known)}")
+    chosen = Settings(**settings)
+    if save_every is not None:
+        check_whole("save_every", save_every, 1)
+    if isinstance(data, tuple):
+        xs, targets = data
+        whole = unreduced(network, xs, targets, initial, loss, readout, weights, lengths)
+    else:
+        if lengths is not None:
+            raise UnrollvizError("lengths are known from a list of instances; leave them out")
+        inputs, wanted, steps = padded(data, readout)
+        whole = unreduced(network, inputs, wanted, initial, loss, readout, weights, steps)
+    training = Training.of(network, whole, chosen)
+    if resume and folder is None:
+        raise UnrollvizError("resume goes on from a folder; give the one of the run")
+    with nullcontext() if folder is None else locked(folder) as path:
+        saved = _Saved(path, training, fingerprint(whole) if path else "", save_every)
+        state = saved.resumed() if resume else saved.begun()
+        progress(training, state)
+        try:
+            while not training.finished(state):
+                state = training.next(state)
+                saved.offer(state)
+                progress(training, state)
+        except (KeyboardInterrupt, NonFinite):
+            saved.write(state)
+            raise
+        saved.write(state)
+        after = training.trained(state)
+        if path is not None:
+            ApiNetwork(after.cell, after.params, after.activation, after.layers, after.bidirectional).save(path / MODEL)
+    return Trained(after, chosen, state, path)
+
+
+class _Saved:
+    """The checkpoint of a run in its folder, if it has one."""
+
+    def __init__(self, folder: Path | None, training: Training, data: str, every: int | None) -> None:
+        self._folder, self._training, self._data, self._every = folder, training, data, every
+        self._next = 0.0
+
+    def begun(self) -> State:
+        """The first state, written. Raises BadFile where there is a run already."""
+        if self._folder is not None and (self._folder / CHECKPOINT).exists():
+            raise BadFile(self._folder, "holds a run already; resume it, or give another folder")
+        state = self._training.first()
+        self.write(state)
+        return state
+
+    def resumed(self) -> State:
+        """The state of the checkpoint. Raises BadFile where it is of another run, or past the end of this one."""
+        assert self._folder is not None
+        found = read(self._folder)
+        differing = _difference(found, self._training, self._data)
+        if differing is not None:
+            raise BadFile(self._folder / CHECKPOINT, f"is of {differing}; give what it was begun with")
+        state, asked = found.state, self._training.settings.epochs
+        begun = state.epoch + (state.position > 0)
+        if begun > asked:
+            raise BadFile(self._folder / CHECKPOINT, f"is in epoch {begun}, past {asked}; give epochs={begun} or more")
+        return state
+
+    def offer(self, state: State) -> None:
+        """Write, if it is due: by the number of updates, or while that takes no more than SAVING_PART of the time."""
+        due = time.perf_counter() >= self._next if self._every is None else state.updates % self._every == 0
+        if due:
+            self.write(state)
+
+    def write(self, state: State) -> None:
+        """Write."""
+        if self._folder is None:
+            return
+        start = time.perf_counter()
+        save(self._folder, self._training.network, self._training.settings, state, self._data)
+        end = time.perf_counter()
+        self._next = end + (end - start) * (1 / SAVING_PART - 1)
+
+
+def _difference(found: Checkpoint, training: Training, data: str) -> str | None:
+    """What a checkpoint has that is not this run's; None where it is the same run."""
+    network, settings = training.network, training.settings
+    if repr(found.network) != repr(network) or found.network.activation != network.activation:
+        return f"another network, {found.network!r}"
+    if found.data != data:
+        return "other data"
+    for one in fields(Settings):
+        before, now = getattr(found.settings, one.name), getattr(settings, one.name)
+        if one.name != "epochs" and before != now:
+            return f"a run with {one.name} {before}, not {now}"
+    return None
+
+
+def padded(
+    instances: Sequence[tuple[npt.ArrayLike, npt.ArrayLike]], readout: str = "every"
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.int64]]:
+    """(xs, targets) of instances of unequal length -> arrays (T, B, …), padded with their last step, and lengths (B,).
+
+    With readout "last" a target may be one for the whole instance. Raises UnrollvizError where they do not fit each
+    other."""
+    if not instances:
+        raise UnrollvizError("there is no instance to train on; give at least one pair (xs, targets)")
+    pairs = [(np.asarray(xs), np.asarray(targets)) for xs, targets in instances]
+    lengths = np.array([len(xs) if xs.ndim else 0 for xs, _ in pairs])
+    for number, (xs, targets) in enumerate(pairs, 1):
+        if len(xs.shape) == 0 or len(xs) == 0:
+            raise UnrollvizError(f"instance {number} has no steps; leave it out")
+        for kind, one, like in (("inputs", xs, pairs[0][0]), ("targets", targets, pairs[0][1])):
+            if one.shape[1:] != like.shape[1:] or one.ndim != like.ndim:
+                raise UnrollvizError(f"the {kind} of instance {number} have shape {one.shape}, unlike those before")
+    whole = readout == "last" and any(targets.ndim == 0 or len(targets) != len(xs) for xs, targets in pairs)
+    if not whole:
+        for number, (xs, targets) in enumerate(pairs, 1):
+            if targets.ndim == 0 or len(targets) != len(xs):
+                raise UnrollvizError(f"instance {number} has {len(xs)} steps; give it as many targets")
+
+    def together(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        found = np.zeros((lengths.max(), len(arrays), *arrays[0].shape[1:]), np.result_type(*arrays))
+        for instance, one in enumerate(arrays):
+            found[: len(one), instance], found[len(one) :, instance] = one, one[-1]
+        return found
+
+    wanted = [targets for _, targets in pairs]
+    return together([xs for xs, _ in pairs]), np.stack(wanted) if whole else together(wanted), lengths
