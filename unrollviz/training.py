@@ -62,6 +62,9 @@ short run"""
 HISTORY_SECONDS = 0.2
 """so many."""
 
+_ROUND = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80)
+"""Tenths that round numbers begin with."""
+
 MEASURED = 4
 """Updates after which it has chosen; the first is not counted, it also makes the plan."""
 
@@ -323,12 +326,12 @@ class Training:
         return self._recorded(state, before.params) if due or self.finished(state) else state
 
     def _chosen(self, state: State, before: State) -> int:
-        """The least of 1, 2, 5, 10, 20, … updates between two records by which they take no more time than they may."""
+        """The least round number of updates between two records by which they take no more time than they may."""
         assert state.history is not None
         one, an_update = float(state.history.seconds[0]), state.seconds - before.seconds
         allowed = max(0.8 * HISTORY_PART * self.updates * an_update, HISTORY_SECONDS)  # times vary
         spare = allowed - 2 * one  # the first and the last are always made
-        steps: Iterator[int] = (mantissa * 10**power for power in range(9) for mantissa in (1, 2, 5))
+        steps: Iterator[int] = (tenths * 10**power // 10 for power in range(9) for tenths in _ROUND)
         return next(every for every in steps if every >= self.updates or one * self.updates <= spare * every)
 
     def _recorded(self, state: State, before: Mapping[str, Array] | None) -> State:
