@@ -322,7 +322,7 @@ def _cross(fold: Sequence[Fold], stack: Stack, edge: Edge) -> Stack:
             stack = Stack(labels, stack.rows, stack.exponents, stack.counts)
         if keep is not None and not keep.all():
             stack = stack.those(keep)
-        if column.joins and len(stack) > 1:
+        if column.joins and behind is not before and len(stack) > 1:
             stack = consolidated(stack)
     return stack
 
