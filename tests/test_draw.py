@@ -520,7 +520,9 @@ def test_the_caption_says_it_in_words():
     path = run.paths("L4", "W")[1]
     nodes, _ = read(run.draw(highlight=path, title="One of four"))
     words = [item.label.strip() for item in of_kind(nodes.values(), "caption")]
-    figures = f"enters W at step 3 (lag 1) · norm {path.norm:.4f} · share {100 * path.share:+.1f} %".replace("-", "−")
+    figures = f"enters W at step 3 (lag 1) · norm {path.norm:.4f} · share {100 * path.share:+.1f} % of ∂L₄/∂W".replace(
+        "-", "−"
+    )
     assert set(words) == {"One of four", "L₄ → ŷ₄ → s₄ → s₃ → W", figures}
 
 

@@ -117,10 +117,14 @@ def test_all_ways_to_name_a_path_give_the_same_picture():
         run.draw(path).source,
         run.draw(1, losses="L4").source,
         run.draw("2", losses="L4").source,
-        run.draw("L4,yhat4,s4,s3,W").source,
-        run.draw(["L4", "yhat4", "s4", "s3", "W"]).source,
+        run.draw("L4,yhat4,s4,s3,W", losses="L4").source,
+        run.draw(["L4", "yhat4", "s4", "s3", "W"], losses="L4").source,
     }
     assert len(sources) == 1
+    of_all = {run.draw(run.paths(to="W").find(path.nodes)).source, run.draw("L4,yhat4,s4,s3,W").source}
+    assert len(of_all) == 1
+    assert "of ∂L/∂W" in of_all.pop()
+    assert "of ∂L₄/∂W" in sources.pop()
     assert run.draw("L4", target="V").source == run.draw("loss:L4", target="V").source
 
 

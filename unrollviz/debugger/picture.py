@@ -28,5 +28,6 @@ def export(stepper: Stepper, nodes: Sequence[str], path: str, pulse: Callable[[s
     shown = view(
         stepper.run, tuple(nodes) or None, target=stepper.target, losses=list(stepper.losses), detail=stepper.detail
     )
+    replaced = " in place of what was there" if Path(path.strip()).exists() else ""
     write(shown, path.strip(), "svg")
-    return f"written{', with the selected path' if nodes else ''}: {path.strip()}"
+    return f"written{', with the selected path' if nodes else ''}{replaced}: {path.strip()}"

@@ -38,6 +38,7 @@ class Highlight:
         edges: (tail, head, key) -> the summed share of the highlighted paths through it.
         needed: steps that show what it is, the most important first.
         through: times -> number and share of the highlighted paths that visit one of them.
+        whose: what the shares are of: `∂L/∂W`; empty where that is not known.
     """
 
     words: str
@@ -47,6 +48,7 @@ class Highlight:
     edges: Mapping[EdgeName, float] = field(repr=False)
     needed: tuple[tuple[int, ...], ...] = field(repr=False)
     through: Callable[[Sequence[int]], tuple[int, float]] = field(repr=False)
+    whose: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,10 @@ def highlighted(run: Run, paths: PathSet, detail: str, spec: Spec) -> Highlight:
     Raises UnknownName, UnrollvizError where it names nothing there."""
     asked = _Asked(run, paths, detail)
     if isinstance(spec, Path):
-        return _one(asked, spec)
+        sets = (paths, run.paths(spec.nodes[0], spec.nodes[-1], detail=detail))
+        whole = next((one for one in sets if spec.rank < one.count and one[spec.rank] == spec), None)
+        found = _one(asked if whole is None else replace(asked, paths=whole), spec)
+        return found if whole is not None else replace(found, whose="")
     if isinstance(spec, int):
         return _one(asked, paths[spec])
     if not isinstance(spec, str):
@@ -88,14 +93,16 @@ def highlighted(run: Run, paths: PathSet, detail: str, spec: Spec) -> Highlight:
 
 
 def _named(asked: _Asked, nodes: list[str], text: str) -> Highlight:
-    """A path by its nodes: one of those from its own loss."""
+    """A path by its nodes: among those asked for, or else among those from its own loss to its own target."""
     if nodes[0] not in asked.run.loss_names() or len(nodes) < 2:
         example = ",".join(asked.paths.nodes(0)) if asked.paths.count else "L4,yhat4,s4,s3,W"
         raise UnrollvizError(
             f"--highlight '{clean(text)}' is no path; give its number in unrollviz paths, or all its nodes from the "
             f"loss back: {example}; or a group: {', '.join(group.example for group in GROUPS.values())}"
         )
-    paths = asked.run.paths(nodes[0], nodes[-1], detail=asked.detail)
+    paths = asked.paths
+    if nodes[0] not in paths.losses or nodes[-1] != paths.target:
+        paths = asked.run.paths(nodes[0], nodes[-1], detail=asked.detail)
     return _one(replace(asked, paths=paths), paths.find(nodes))
 
 
@@ -116,6 +123,7 @@ def _one(asked: _Asked, path: Path) -> Highlight:
         dict.fromkeys(edges_of(graph, path), path.share),
         ends,
         lambda hidden: (1, path.share) if set(times) & set(hidden) else (0, 0.0),
+        of_losses(asked.run, asked.paths),
     )
 
 

@@ -69,7 +69,7 @@ _TEXT = {
 }
 """Character -> what prints it, and nothing else, in text."""
 
-_KNOWN = re.compile("[ -~À-ÖØ-öø-ÿ]")
+_KNOWN = re.compile("[ -~\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u00ff]")
 
 PREAMBLE = r"""\usepackage[T1]{fontenc}
 \IfFileExists{lmodern.sty}{\usepackage{lmodern}}{}

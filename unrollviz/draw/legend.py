@@ -28,12 +28,12 @@ _Entry = tuple[str, Callable[[Sheet, Point], None], float]
 """Words, what draws the sample before them, and its width."""
 
 
-def figures(graph: Graph, path: Path) -> str:
-    """`enters W at step 3 (lag 1) · norm 0.2385 · share +2.2 %`"""
+def figures(graph: Graph, path: Path, of: str) -> str:
+    """`enters W at step 3 (lag 1) · norm 0.2385 · share +2.2 % of ∂L/∂W`"""
     target = graph.nodes[path.nodes[-1]]
     enters = "enters" if target["role"] == "parameter" else "reaches"
     where = f"{enters} {shown(target['label'])} at step {path.entry} (lag {path.lag})"
-    return f"{where} · norm {number(path.norm)} · share {signed(path.share)}"
+    return f"{where} · norm {number(path.norm)} · share {signed(path.share)}{f' of {of}' if of else ''}"
 
 
 def signed(share: float) -> str:
@@ -97,7 +97,7 @@ def _caption(scene: Scene, width: float) -> list[tuple[str, float]]:
             left_out = len(labels) - _WRITTEN_OUT + 1
             labels = [*labels[: _WRITTEN_OUT - 6], f"⋯ {left_out:,} nodes ⋯", *labels[-5:]]
         lines += [(line, 14.0) for line in _wrapped(labels, " → ", width, 14.0)]
-        lines.append((figures(graph, path), 12.0))
+        lines.append((figures(graph, path, scene.of), 12.0))
     if scene.group is not None:
         lines.append((scene.group.words, 14.0))
         lines.append((group_figures(scene), 12.0))

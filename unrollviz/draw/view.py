@@ -121,7 +121,7 @@ class View:
             self.folded,
             path=self.path,
             group=highlight if highlight is not None and highlight.path is None else None,
-            of=of_losses(self.run, self.paths),
+            of=of_losses(self.run, self.paths) if self.path is None or highlight is None else highlight.whose,
             paint=self.paint,
             theme=THEMES[options.get("theme") or "light"],
             title=options.get("title"),

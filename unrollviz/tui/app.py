@@ -229,7 +229,7 @@ class DebugApp(Window):
 
     @on(Revealed)
     def reveal(self, message: Revealed) -> None:
-        """What the tour shows: the longest path first, then all of them; at its end every loss again."""
+        """What the tour shows: the longest path first, then all of them, which its end leaves as they are."""
         if message.what == "states":
             paths = self.state.scene.run.paths(LOSS, self.state.scene.target)
             nodes = max((path.nodes for path in paths), key=len)
@@ -238,7 +238,8 @@ class DebugApp(Window):
         ended = message.what == "end"
         self.frame.set_class(not ended, "-tour-shows")
         self.frame.remove_class("-tour")
-        self._prepare(losses=questions.ALL_LOSSES if ended else LOSS)
+        whole = ended and tuple(self.state.stepper.losses) != (LOSS,)
+        self._prepare(losses=questions.ALL_LOSSES if whole else LOSS)
 
     # ---- breakpoints, watches, what if -------------------------------------------------------------------------------
 

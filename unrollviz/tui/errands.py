@@ -68,5 +68,7 @@ def check_session(path: str) -> Path:
 def saved(stepper: Stepper, path: str, pulse: Pulse) -> str:
     """Write the session; returns what has been written. Raises BadFile."""
     pulse("writing the session")
-    session.save(stepper, path.strip())
-    return f"saved: {path.strip()}"
+    name = path.strip()
+    replaced = " in place of what was there" if Path(name).exists() else ""
+    session.save(stepper, name)
+    return f"saved{replaced}: {name}; unrollviz debug --session {name} opens it again"

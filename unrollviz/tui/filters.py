@@ -24,7 +24,7 @@ FIGURES = {
 }
 """What can be compared with a number."""
 
-HELP = "s3 · f* · !c2 · lag>2 · t=4 · k<=2 · norm>0.1 · share>1%"
+HELP = "s3: through it · !s2: not through it · s* · lag>2 · t=4 · k<=2 · norm>0.1 · share>1%"
 
 _SIGNS: dict[str, Callable[..., object]] = {"<=": le, ">=": ge, "!=": ne, "=": eq, "<": lt, ">": gt}
 _COMPARED = re.compile(r"(?P<name>[a-z]+)(?P<sign><=|>=|!=|=|<|>)(?P<number>-?[\d.]+(?:e-?\d+)?)(?P<percent>%?)")

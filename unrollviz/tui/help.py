@@ -49,7 +49,9 @@ TYPED: dict[str, list[tuple[str, str]]] = {
 SENTENCE = (
     "A run goes forward through time, compares each output with its target, and goes back: every node hands its "
     "cotangent ∂L/∂node to its arguments, edge by edge. ∂L/∂W is the sum over all paths from a loss back to W; "
-    "the list shows what each one adds."
+    "the list shows what each one adds. Its share is ⟨term, G⟩ / ⟨G, G⟩, G being that sum: shares add up to 100 %, and "
+    "one is negative where a term points against G, so that others can exceed 100 %. ∂⁺s₃/∂W is the direct derivative, "
+    "s₂ held fixed."
 )
 
 

@@ -26,16 +26,25 @@ class Prompt(ModalScreen[str | None]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", show=False)]
 
     def __init__(
-        self, title: str, value: str, hint: str, read: Callable[[str], object], words: Iterable[str] = ()
+        self,
+        title: str,
+        value: str,
+        hint: str,
+        read: Callable[[str], object],
+        words: Iterable[str] = (),
+        *,
+        proposes: bool = False,
     ) -> None:
+        """`proposes`: what is typed first takes the place of `value`."""
         super().__init__()
+        self.proposes = proposes
         self.title_text, self.value, self.hint, self.read, self.words = title, value, hint, read, words
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="window prompt") as window:
             window.border_title = Content(clean(self.title_text))
             window.border_subtitle = "Enter takes it · Esc leaves it"
-            yield Input(self.value, select_on_focus=False, suggester=Completer(self.words))
+            yield Input(self.value, select_on_focus=self.proposes, suggester=Completer(self.words))
             yield Static(markup=False)
 
     def on_mount(self) -> None:

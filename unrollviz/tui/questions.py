@@ -78,10 +78,10 @@ def what_if(state: DebugState) -> Prompt:
 def export(state: DebugState) -> Prompt:
     """Where a picture is to go."""
     hint = "the graph at this level of detail, with the selected path, as an SVG file"
-    return Prompt("export the graph to", "unrolled.svg", hint, picture.checked)
+    return Prompt("export the graph to", "unrolled.svg", hint, picture.checked, proposes=True)
 
 
 def save(state: DebugState) -> Prompt:
     """Where a session is to go."""
     hint = "network, data, cursor, breakpoints, watches, edits and view; unrollviz debug --session opens it again"
-    return Prompt("save the session to", "session.json", hint, errands.check_session)
+    return Prompt("save the session to", "session.json", hint, errands.check_session, proposes=True)

@@ -35,10 +35,11 @@ NAMES = (
 
 def places(graph: Graph) -> str:
     """What may be typed for a breakpoint, with the names that a graph has."""
-    state = names_of(graph, "state")[-1].rstrip("0123456789")
+    states = list(dict.fromkeys(name.rstrip("0123456789") for name in names_of(graph, "state")))[::-1]
+    vanishes = " · or ".join(f"{state}* if complete and norm(cotangent) < 1e-6" for state in states[:2])
     return (
-        f"{state}3 · {state}* · t=3 · phase=backward · norm(value) > 10\n"
-        f"where one loss's gradient (l chooses it) vanishes: {state}* if complete and norm(cotangent) < 1e-6"
+        f"{states[0]}3 · {states[0]}* · t=3 · phase=backward · norm(value) > 10\n"
+        f"where one loss's gradient (l chooses it) vanishes: {vanishes}"
     )
 
 
@@ -67,7 +68,6 @@ class Stops(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="window") as window:
             window.border_title = "breakpoints and watches"
-            window.border_subtitle = "Space on/off · d delete · a add · Esc closes"
             yield OptionList(markup=False)
             yield Input(
                 placeholder="where to stop, or: watch an expression",
@@ -95,6 +95,8 @@ class Stops(ModalScreen[None]):
         options.add_options([self._line(index) for index in range(self._count)])
         options.highlighted = min(row, self._count - 1) if self._count else None
         options.display = bool(self._count)
+        keys = "Space on/off · d delete · a add · Esc closes" if self._count else "Enter adds it · Esc closes"
+        self.query_one(".window").border_subtitle = keys
 
     def _line(self, index: int) -> Text:
         """`[×] s3   stopped here 2 times`, `[ ] watch loss`"""

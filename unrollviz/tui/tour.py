@@ -96,7 +96,7 @@ QUESTIONS: tuple[Question, ...] = (
 
 LAST = (
     "Now it is yours: n and p step through it, forwards and back; Tab or 1 … 5 go to the panels, Down in the paths "
-    "lights another one; ? says what else there is."
+    "lights another one, l chooses another loss or all; ? says what else there is."
 )
 
 
@@ -106,6 +106,7 @@ class Tour(ModalScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", show=False),
         Binding("enter", "go_on", show=False),
+        Binding("question_mark", "help", show=False),
         Binding("ctrl+c", "app.interrupt", show=False, priority=True),
     ]
 
@@ -158,6 +159,11 @@ class Tour(ModalScreen[None]):
             self._say("the end", "", LAST)
         else:
             self.action_leave()
+
+    async def action_help(self) -> None:
+        """Leave for the help: it was just named."""
+        self.action_leave()
+        await self.app.run_action("help")
 
     def action_leave(self) -> None:
         self.post_message(Revealed("end"))
