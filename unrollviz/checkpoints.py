@@ -88,12 +88,7 @@ def written(network: PlainNetwork, settings: Settings, state: State, data: str) 
     arrays["last"] = np.array([state.loss, state.norm, state.seconds])
     said: dict[str, Any] = {
         "version": VERSION,
-        "network": {
-            "cell": network.cell,
-            "activation": network.activation,
-            "layers": network.layers,
-            "bidirectional": network.bidirectional,
-        },
+        "network": network.architecture,
         "settings": asdict(settings),
         "data": data,
         "updates": state.memory.updates,

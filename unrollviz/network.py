@@ -253,6 +253,16 @@ class Network:
         merged = {**self.params, **params}
         return type(self)(self.cell, merged, self.activation, self.layers, self.bidirectional)
 
+    @property
+    def architecture(self) -> dict[str, str | int | bool]:
+        """All that makes this network but its parameters, by the names that `Network(...)` takes."""
+        return {
+            "cell": self.cell,
+            "activation": self.activation,
+            "layers": self.layers,
+            "bidirectional": self.bidirectional,
+        }
+
     def count_parameters(self) -> ParameterCount:
         """dn + d² + kd + d + k, term by term and summed; one layer of one set in the article's order U, W, V, b, c."""
         n, d, k = Letters("n"), Letters("d"), Letters("k")

@@ -74,10 +74,7 @@ def said(stepper: Stepper) -> dict[str, Any]:
         "format": FORMAT,
         "version": VERSION,
         "network": {
-            "cell": network.cell,
-            "activation": network.activation,
-            "layers": network.layers,
-            "bidirectional": network.bidirectional,
+            **network.architecture,
             "params": {name: _packed(value) for name, value in network.params.items()},
         },
         "data": {

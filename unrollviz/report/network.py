@@ -68,10 +68,7 @@ def found_json(found: Found) -> Json:
     """What was found in a model file; of the graph and the losses nothing is known without data."""
     network = found.network
     return {
-        "cell": network.cell,
-        "activation": network.activation,
-        "layers": network.layers,
-        "bidirectional": network.bidirectional,
+        **network.architecture,
         "inputs": network.inputs,
         "hidden": network.hidden,
         "outputs": network.outputs,
