@@ -101,6 +101,10 @@ class History:
         wanted = part * cumulative[:, :, -1:] * (1 - 1e-12)
         return np.asarray((cumulative < wanted).sum(axis=2))
 
+    def part(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> History:
+        """The records with these indices."""
+        return replace(self, **{name: getattr(self, name)[rows] for name in COLUMNS})
+
     def followed_by(self, other: History) -> History:
         """Both, one after the other. Raises UnrollvizError where they are not of the same network and steps."""
         for name in LABELS:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from unrollviz.api import Network as ApiNetwork
 from unrollviz.batch import unreduced
 from unrollviz.checkpoints import CHECKPOINT, MODEL, Checkpoint, fingerprint, locked, read, save
+from unrollviz.draw.panels import Course
 from unrollviz.errors import BadFile, NonFinite, UnrollvizError
 from unrollviz.history import History
 from unrollviz.network import Network, check_whole
@@ -69,6 +70,31 @@ class Trained:
     def checkpoint(self) -> Path | None:
         """The file that holds everything."""
         return None if self.folder is None else self.folder / CHECKPOINT
+
+    def plot(self, param: str | None = None, title: str | None = None, theme: str = "light") -> Any:
+        """The history of a watched parameter, the first if None, as a matplotlib figure, which notebooks show as SVG.
+
+        Raises UnrollvizError where there is no history, UnknownName, MissingExtra without matplotlib."""
+        from unrollviz.draw.multiples import figure
+
+        shown = course(self.network.cell, self.settings, self.state)
+        return figure(shown, shown.place(param), title, theme)
+
+    def page(self, param: str | None = None, title: str | None = None, theme: str | None = None) -> str:
+        """The history as one self-contained HTML page with a slider over the updates. Raises as `plot`."""
+        from unrollviz.draw.page.history import page
+
+        shown = course(self.network.cell, self.settings, self.state)
+        return page(shown, shown.place(param), title, theme).decode("utf-8")
+
+
+def course(cell: str, settings: Settings, state: State) -> Course:
+    """What pictures of a run show. Raises UnrollvizError where it has no history."""
+    if state.history is None:
+        raise UnrollvizError("this run has no history; train without every=0")
+    per_epoch = (state.updates - state.position) // state.epoch if state.epoch else 0
+    heading = f"{cell} network, {state.updates:,} updates by {settings.optimizer}"
+    return Course(heading, state.history, per_epoch, state.losses, state.validation_losses)
 
 
 def train(

@@ -39,7 +39,7 @@ def _draw(drawn: Figure, axes: Axes, grid: Grid, theme: Theme) -> None:
     values, by = grid.pooled(CELLS)
     edges = [np.array([*steps[::by], steps[-1] + 1]) - 0.5 for steps in (grid.rows, grid.columns)]
     finite, zero = np.isfinite(values), np.isneginf(values)
-    norm, shades = _scale(grid.unit, values[finite], theme)
+    norm, shades = scale(grid.unit, values[finite], theme)
     if zero.any():
         grey = LinearSegmentedColormap.from_list("zero", [theme.faded(theme.muted, 0.5)] * 2)
         axes.pcolormesh(edges[1], edges[0], np.ma.array(zero, mask=~zero), cmap=grey)
@@ -49,7 +49,7 @@ def _draw(drawn: Figure, axes: Axes, grid: Grid, theme: Theme) -> None:
         bar: Any = drawn.colorbar(mesh, ax=axes, shrink=0.85, pad=0.02)
         bar.solids.set(rasterized=False, edgecolor="face")  # no image in the file
         bar.outline.set_visible(False)
-        _ticks(bar, grid.unit, norm)
+        ticks(bar, grid.unit, norm)
     if np.isnan(values).all():
         nothing(axes, "undefined", theme)
     shared = f", {by} × {by} steps a cell" if by > 1 else ""
@@ -63,7 +63,7 @@ def _draw(drawn: Figure, axes: Axes, grid: Grid, theme: Theme) -> None:
         _numbers(axes, grid, norm, shades, theme)
 
 
-def _scale(unit: str, finite: Array, theme: Theme) -> tuple[Normalize, LinearSegmentedColormap]:
+def scale(unit: str, finite: Array, theme: Theme) -> tuple[Normalize, LinearSegmentedColormap]:
     """Colours of values: a ramp for norms; two hues for shares, by powers of ten to either side."""
     if unit == LOG:
         low, high = (float(finite.min()), float(finite.max())) if len(finite) else (-1.0, 0.0)
@@ -77,7 +77,7 @@ def _scale(unit: str, finite: Array, theme: Theme) -> tuple[Normalize, LinearSeg
     return SymLogNorm(largest * 10.0**-DECADES, linscale=0.5, vmin=-largest, vmax=largest), signs
 
 
-def _ticks(bar: Any, unit: str, norm: Normalize) -> None:
+def ticks(bar: Any, unit: str, norm: Normalize) -> None:
     if unit == LOG:
         powers(bar.ax.yaxis, [np.array([norm.vmin, norm.vmax], dtype=float)])
         bar.ax.set_ylim(norm.vmin, norm.vmax)
