@@ -63,7 +63,9 @@ def _draw(drawn: Figure, axes: Axes, grid: Grid, theme: Theme) -> None:
         _numbers(axes, grid, norm, shades, theme)
 
 
-def scale(unit: str, finite: Array, theme: Theme) -> tuple[Normalize, LinearSegmentedColormap]:
+def scale(
+    unit: str, finite: Array, theme: Theme, decades: int = DECADES
+) -> tuple[Normalize, LinearSegmentedColormap]:
     """Colours of values: a ramp for norms; two hues for shares, by powers of ten to either side."""
     if unit == LOG:
         low, high = (float(finite.min()), float(finite.max())) if len(finite) else (-1.0, 0.0)
@@ -74,15 +76,16 @@ def scale(unit: str, finite: Array, theme: Theme) -> tuple[Normalize, LinearSegm
         [mixed(hue, theme.ink, 0.45), hue, mixed(hue, pale, 0.75)] for hue in (theme.negative, theme.positive)
     )
     signs = LinearSegmentedColormap.from_list("signs", [*below, pale, *above[::-1]])
-    return SymLogNorm(largest * 10.0**-DECADES, linscale=0.5, vmin=-largest, vmax=largest), signs
+    return SymLogNorm(largest * 10.0**-decades, linscale=0.5, vmin=-largest, vmax=largest), signs
 
 
-def ticks(bar: Any, unit: str, norm: Normalize) -> None:
+def ticks(bar: Any, unit: str, norm: Normalize, decades: int = DECADES) -> None:
+    """The numbers beside a scale."""
     if unit == LOG:
         powers(bar.ax.yaxis, [np.array([norm.vmin, norm.vmax], dtype=float)])
         bar.ax.set_ylim(norm.vmin, norm.vmax)
         return
-    sizes = float(norm.vmax or 1.0) * 10.0 ** -np.arange(DECADES)
+    sizes = float(norm.vmax or 1.0) * 10.0 ** -np.arange(decades)
     bar.set_ticks([*-sizes, 0.0, *sizes], labels=[_share(value) for value in (*-sizes, 0.0, *sizes)])
     bar.minorticks_off()
 

@@ -26,6 +26,12 @@ COLUMNS = 2
 MARKED = 40
 """Positions up to which every one is marked."""
 
+ROOM = 0.12
+"""The part of the height above the curves that the legend has for itself."""
+
+SHADES = 2
+"""Powers of ten below the largest share that the heat map tells apart."""
+
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 MARKS = ("o", "s", "^", "D")
 
@@ -53,7 +59,8 @@ def figure(course: Course, place: int, title: str | None = None, theme: str = "l
         for number, (axes, panel) in enumerate(zip(every, shown, strict=False)):
             _draw(drawn, axes, panel, look)
             axes.set_title(panel.title + "\n", fontweight="bold", color=look.ink)
-            axes.text(0, 1.03, panel.words, transform=axes.transAxes, fontsize=8, color=look.quiet)
+            words = axes.text(0, 1.03, panel.words, transform=axes.transAxes, fontsize=8, color=look.quiet)
+            words.set_in_layout(False)  # it may be wider than its axes
             if number >= len(shown) - COLUMNS:
                 axes.set_xlabel("updates")
         for axes in every[len(shown) :]:
@@ -90,7 +97,7 @@ def _draw_chart(axes: Axes, chart: Chart, panel: Panel, theme: Theme) -> None:
         if panel.ordered
         else [theme.positive, theme.negative, theme.looks["input"].line, theme.looks["output"].line]
     )
-    looks = zip(cycle(colours), cycle(DASHES[:1] if panel.ordered else DASHES), cycle(MARKS), strict=False)
+    looks = zip(cycle(colours), cycle(DASHES[:1] if panel.ordered else DASHES), cycle(MARKS[:1] if panel.ordered else MARKS), strict=False)
     for index, (curve, (colour, dash, mark)) in enumerate(zip(chart.curves, looks, strict=False)):
         known = np.isfinite(curve.values)
         marked: dict[str, Any] = {"marker": mark, "markersize": 3} if known.sum() <= MARKED else {}
@@ -110,14 +117,20 @@ def _draw_chart(axes: Axes, chart: Chart, panel: Panel, theme: Theme) -> None:
     if unit == LOG:
         powers(axes.yaxis, drawn)
     elif unit == SIGNED:
+        axes.set_ylim(min(axes.get_ylim()[0], 0.0))
         axes.yaxis.set_major_formatter(FuncFormatter(_percent))
     else:
-        axes.set_ylim(bottom=0)
-        axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
-    if panel.reference is not None:
-        _refer(axes, np.log10(panel.reference) if unit == LOG else panel.reference, theme)
+        whole = all((values[np.isfinite(values)] % 1 == 0).all() for values in drawn)
+        axes.set_ylim(0, max(axes.get_ylim()[1], 1.08 * (panel.reference or 0.0)))
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=whole))
+    if panel.reference_drawn is not None:
+        _refer(axes, panel.reference_drawn, theme)
     if many > 1:
-        axes.legend(loc="best", fontsize=8, ncols=2 if many > 2 and not panel.ordered else 1, handlelength=2.6)
+        low, high = axes.get_ylim()
+        axes.set_ylim(low, high + ROOM * (high - low))
+        axes.legend(
+            loc="upper right", fontsize=8, ncols=4, handlelength=2.3, columnspacing=1.2, borderpad=0.1, frameon=False
+        )
 
 
 def _refer(axes: Axes, at: float, theme: Theme) -> None:
@@ -140,13 +153,13 @@ def _draw_grid(drawn: Figure, axes: Axes, grid: Grid, theme: Theme) -> None:
     if not known.any():
         nothing(axes, "undefined", theme)
         return
-    norm, shades = scale(grid.unit, grid.values[known], theme)
+    norm, shades = scale(grid.unit, grid.values[known], theme, SHADES)
     shown = np.ma.array(np.where(known, grid.values, 0.0), mask=~known)
     mesh = axes.pcolormesh(across, upwards, shown, cmap=shades, norm=norm, edgecolors="face", linewidth=0.3)
     bar: Any = drawn.colorbar(mesh, ax=axes, pad=0.015, aspect=14)
     bar.solids.set(rasterized=False, edgecolor="face")  # no image in the file
     bar.outline.set_visible(False)
-    ticks(bar, grid.unit, norm)
+    ticks(bar, grid.unit, norm, SHADES)
     bar.ax.tick_params(labelsize=7.5)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -74,7 +75,7 @@ class Panel:
     Attributes:
         title: what it shows, with its first and last value;  words: how to read it.
         part: a chart, its positions the updates, or a grid, its columns the updates.
-        reference: where a line of reference is drawn, in the unit of the curves.
+        reference: where a line of reference is drawn, a plain number.
         ordered: whether the curves have an order, so that a ramp of colours tells them apart.
     """
 
@@ -83,6 +84,12 @@ class Panel:
     part: Chart | Grid
     reference: float | None = None
     ordered: bool = False
+
+    @property
+    def reference_drawn(self) -> float | None:
+        """The line of reference in the unit of the curves."""
+        logarithmic = isinstance(self.part, Chart) and self.part.curves[0].unit == LOG
+        return math.log10(self.reference) if self.reference and logarithmic else self.reference
 
 
 def panels(course: Course, place: int) -> tuple[Panel, ...]:
@@ -105,8 +112,8 @@ def _loss(course: Course, history: History, place: int) -> Panel:
         if len(values):
             spread[name] = np.full(len(at), np.nan)
             spread[name][np.searchsorted(at, updates)] = values
-    judged = "; training is the mean of an epoch, drawn in its middle" if len(course.losses) else ""
-    words = f"does it fall{', and does validation follow' * bool(course.validation_losses)}?{judged}"
+    words = "does it fall, and does validation follow?" if course.validation_losses else "does it fall?"
+    words += " Training: means of epochs" if course.losses else ""
     return Panel(f"Loss {_ends(history.losses)}", words, _chart(at, "L", spread))
 
 
@@ -124,14 +131,14 @@ def _reach(course: Course, history: History, place: int) -> Panel:
     lines = {f"{100 * part:g} %": history.reach(part)[:, place].astype(np.float64) for part in PARTS}
     words = f"steps back within which 50, 90, 99 % of {course.symbol(place)} lie"
     first, last = (int(lines["90 %"][row]) for row in (0, -1))
-    return Panel(f"Reach {first} → {last} steps", words, _chart(history.updates, "lag t − k", lines, PLAIN))
+    return Panel(f"Reach of 90 %: {first} → {last} steps", words, _chart(history.updates, "lag t − k", lines, PLAIN))
 
 
 def _lags(course: Course, history: History, place: int) -> Panel:
     shares, by = pooled(history.lag_shares[:, place])
     at = tuple(int(update) for update in history.updates)
     rows = tuple(range(0, history.lag_shares.shape[2], by))
-    words = "dark high up: what is learnt comes from long ago" + (f"; {by} lags a row" if by > 1 else "")
+    words = "colour high up: it reaches far back; orange: against the sum" + (f"; {by} lags a row" if by > 1 else "")
     return Panel("Share of every lag", words, Grid("lag t − k", rows, at, shares.T, SIGNED))
 
 
@@ -159,7 +166,7 @@ def _jacobians(course: Course, history: History, place: int) -> Panel:
         lines = {typeset(name): history.jacobian_norms[:, index] for index, name in enumerate(history.links)}
     else:
         lines = {f"{name}, mean": history.jacobian_norms[:, which].mean(axis=1) for name, which in layers.items()}
-    words = "a step of the state, per unit: 1 keeps lengths on average, less forgets, more explodes"
+    words = "per unit: 1 keeps lengths on average, less forgets, more explodes"
     if not lines:
         lines, words = {"no steps between states": np.full(len(history), np.nan)}, "there is only one step"
     chart = _chart(history.updates, "‖∂s_t/∂s_t₋₁‖/√D", lines)

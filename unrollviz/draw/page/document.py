@@ -8,27 +8,42 @@ import html
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-STYLES = ("page.css",)
-SCRIPTS = ("dom.js", "picture.js", "paths.js", "matrix.js", "replay.js", "page.js")
-"""The page's own files, in this order one style sheet and one script."""
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of page: its markup, and the files that in this order are its one style sheet and its one script."""
+
+    markup: str
+    styles: tuple[str, ...]
+    scripts: tuple[str, ...]
+
+
+RUN = Kind(
+    "page.html", ("page.css",), ("dom.js", "picture.js", "paths.js", "matrix.js", "replay.js", "theme.js", "page.js")
+)
+HISTORY = Kind("history.html", ("page.css", "history.css"), ("dom.js", "charts.js", "theme.js", "history.js"))
 
 _GAP = re.compile(r"\{\{(\w+)\}\}")
 
 
-def document(title: str, facts: str, theme: str | None, svg: str, css: str, data: Mapping[str, Any]) -> str:
+def document(
+    title: str, facts: str, theme: str | None, svg: str, css: str, data: Mapping[str, Any], kind: Kind = RUN
+) -> str:
     """The whole page.
 
     Args:
         title, facts: any text.
         theme: light or dark; None for what the reader's system says.
-        svg, css: of the picture, as `unrollviz.draw.page.markup` makes them.
-        data: what `unrollviz.draw.page.content` collects.
+        svg, css: of the picture, as `unrollviz.draw.page.markup` makes them; may be empty.
+        data: what the script reads, as `unrollviz.draw.page.content` collects it.
+        kind: RUN or HISTORY.
     """
-    style = "\n" + "\n".join([*map(_own, STYLES), css])
-    script = "\n" + "\n".join(map(_own, SCRIPTS))
+    style = "\n" + "\n".join([*map(_own, kind.styles), css])
+    script = "\n" + "\n".join(map(_own, kind.scripts))
     parts = {
         "policy": policy(style, script),
         "title": html.escape(title),
@@ -39,7 +54,7 @@ def document(title: str, facts: str, theme: str | None, svg: str, css: str, data
         "svg": svg,
         "data": escaped_json(data),
     }
-    return _GAP.sub(lambda gap: parts[gap[1]], _own("page.html"))  # in one go: no part can fill a gap of its own
+    return _GAP.sub(lambda gap: parts[gap[1]], _own(kind.markup))  # in one go: no part can fill a gap of its own
 
 
 def policy(style: str, script: str) -> str:

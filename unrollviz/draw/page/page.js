@@ -62,21 +62,6 @@ heatMap(data, only);
 bars(data, "lag", "lag", only);
 bars(data, "loss", "t", only);
 
-// Light and dark: the system's, until somebody presses the button.
-function dark() {
-  const wanted = document.documentElement.dataset.theme;
-  return wanted ? wanted === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-}
-function theme(switched) {
-  if (switched) document.documentElement.dataset.theme = dark() ? "light" : "dark";
-  byId("theme").textContent = dark() ? "Light" : "Dark";
-}
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => theme(false));
-function help() {
-  byId("help").hidden = !byId("help").hidden;
-  byId("keys").setAttribute("aria-expanded", !byId("help").hidden);
-}
-
 const ACTIONS = {
   n: () => passes.move(1),
   p: () => passes.move(-1),
@@ -104,7 +89,6 @@ addEventListener("keydown", (event) => {
   }
 });
 
-theme(false);
 scene.open();
 look(null);
 if (data.selected !== null) list.select(data.paths[data.selected]);
