@@ -376,6 +376,6 @@ def test_its_files_are_in_the_package():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     patterns = settings["tool"]["setuptools"]["package-data"]["unrollviz"]
     files = [path for path in (ROOT / "unrollviz/draw/page").iterdir() if path.suffix in (".html", ".css", ".js")]
-    assert len(files) == 8
+    assert len(files) == 13
     for path in files:
         assert any(fnmatch(path.relative_to(ROOT / "unrollviz").as_posix(), pattern) for pattern in patterns), path

@@ -387,3 +387,72 @@ def test_labels_never_run(driver, pages):
     time.sleep(0.2)
     assert reader.run("return typeof canary") == "undefined"
     assert len([said for said in reader.complaints() if "Content Security Policy" in said]) >= 2
+
+
+# The page of a training run
+
+
+@pytest.fixture
+def learnt(driver, tmp_path) -> Reader:
+    rng = np.random.default_rng(0)
+    data = rng.standard_normal((6, 4, 3)), rng.integers(0, 2, (6, 4))
+    network = uz.Network.init("lstm", 3, 4, 2, seed=1)
+    trained = uz.train(network, data, epochs=5, every=1, watch=("W_f", "U_i"))
+    (tmp_path / "history.html").write_text(trained.page(title=CANARY), encoding="utf-8")
+    reader = Reader(driver)
+    reader.complaints()
+    reader.open(tmp_path / "history.html")
+    return reader
+
+
+BARS = """return [...document.querySelectorAll(arguments[0] + ' rect:not(.first)')].map((e) => e.textContent)"""
+MARKER = """return +document.querySelector('#loss .marker').getAttribute('x1')"""
+
+
+def test_the_slider_moves_marker_and_bars_by_mouse_and_keys(learnt):
+    data = learnt.data
+    shares = data["watched"][0]["bars"]["lag"]["shares"]
+    last = len(shares) - 1
+
+    def at_record(record: int) -> None:
+        told = [words.split(": ")[1] for words in learnt.run(BARS, "#by-lag")]
+        assert len(told) == 6
+        for words, share in zip(told, shares[record], strict=True):
+            value = float(words.removesuffix(" %").replace("−", "-"))
+            assert value == pytest.approx(100 * share, abs=0.051)
+        assert f"update {data['updates'][record]} of 5" in learnt.text("#moment")
+        assert f"{data['losses'][record]:.4f}" in learnt.text("#moment")
+
+    at_record(last)
+    right = learnt.run(MARKER)
+    learnt.run(SET, "cursor", 1)
+    at_record(1)
+    assert learnt.run(MARKER) < right
+    learnt.keys("n")
+    at_record(2)
+    learnt.keys("p", "p")
+    at_record(0)
+    assert learnt.one("#previous").get_property("disabled")
+    learnt.keys(webdriver.Keys.END)
+    at_record(last)
+    learnt.keys(webdriver.Keys.ARROW_LEFT, into="#cursor")
+    at_record(last - 1)
+    learnt.one("#previous").click()
+    at_record(last - 2)
+    box = learnt.one("#reach svg").rect
+    chain = webdriver.ActionChains(learnt.driver)
+    chain.move_to_element_with_offset(learnt.one("#reach svg"), -box["width"] // 2 + 50, 0).click().perform()
+    at_record(0)
+    learnt.keys(" ", into="body")
+    assert learnt.text("#play") == "Pause"
+    end = time.monotonic() + 20
+    while learnt.text("#play") == "Pause" and time.monotonic() < end:
+        time.sleep(0.1)
+    at_record(last)
+    learnt.run("const e = document.getElementById('param'); e.value = 1; e.dispatchEvent(new Event('change'))")
+    shares = data["watched"][1]["bars"]["lag"]["shares"]
+    at_record(last)
+    assert learnt.text("h1") == CANARY
+    assert learnt.run("return window.canary === undefined")
+    assert learnt.complaints() == []
+    assert learnt.run("return performance.getEntriesByType('resource').length") == 0

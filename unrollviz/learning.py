@@ -93,7 +93,7 @@ def course(cell: str, settings: Settings, state: State) -> Course:
     if state.history is None:
         raise UnrollvizError("this run has no history; train without every=0")
     per_epoch = (state.updates - state.position) // state.epoch if state.epoch else 0
-    heading = f"{cell} network, {state.updates:,} updates by {settings.optimizer}"
+    heading = f"{cell} network, {state.updates:,} update{'s' * (state.updates != 1)} by {settings.optimizer}"
     return Course(heading, state.history, per_epoch, state.losses, state.validation_losses)
 
 

@@ -63,9 +63,7 @@ def _draw(drawn: Figure, axes: Axes, grid: Grid, theme: Theme) -> None:
         _numbers(axes, grid, norm, shades, theme)
 
 
-def scale(
-    unit: str, finite: Array, theme: Theme, decades: int = DECADES
-) -> tuple[Normalize, LinearSegmentedColormap]:
+def scale(unit: str, finite: Array, theme: Theme, decades: int = DECADES) -> tuple[Normalize, LinearSegmentedColormap]:
     """Colours of values: a ramp for norms; two hues for shares, by powers of ten to either side."""
     if unit == LOG:
         low, high = (float(finite.min()), float(finite.max())) if len(finite) else (-1.0, 0.0)

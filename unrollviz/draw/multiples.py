@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
 from unrollviz.draw.heat import scale, ticks
 from unrollviz.draw.matplot import Drawn, nothing, powers, settings
@@ -27,7 +27,10 @@ MARKED = 40
 """Positions up to which every one is marked."""
 
 ROOM = 0.12
-"""The part of the height above the curves that the legend has for itself."""
+"""The part of the height above the curves that a row of the legend has for itself."""
+
+BROAD = 36
+"""Letters past which a legend has two columns."""
 
 SHADES = 2
 """Powers of ten below the largest share that the heat map tells apart."""
@@ -97,7 +100,12 @@ def _draw_chart(axes: Axes, chart: Chart, panel: Panel, theme: Theme) -> None:
         if panel.ordered
         else [theme.positive, theme.negative, theme.looks["input"].line, theme.looks["output"].line]
     )
-    looks = zip(cycle(colours), cycle(DASHES[:1] if panel.ordered else DASHES), cycle(MARKS[:1] if panel.ordered else MARKS), strict=False)
+    looks = zip(
+        cycle(colours),
+        cycle(DASHES[:1] if panel.ordered else DASHES),
+        cycle(MARKS[:1] if panel.ordered else MARKS),
+        strict=False,
+    )
     for index, (curve, (colour, dash, mark)) in enumerate(zip(chart.curves, looks, strict=False)):
         known = np.isfinite(curve.values)
         marked: dict[str, Any] = {"marker": mark, "markersize": 3} if known.sum() <= MARKED else {}
@@ -121,16 +129,23 @@ def _draw_chart(axes: Axes, chart: Chart, panel: Panel, theme: Theme) -> None:
         axes.yaxis.set_major_formatter(FuncFormatter(_percent))
     else:
         whole = all((values[np.isfinite(values)] % 1 == 0).all() for values in drawn)
-        axes.set_ylim(0, max(axes.get_ylim()[1], 1.08 * (panel.reference or 0.0)))
+        least = 1.08 * (panel.reference or float(whole))
+        axes.set_ylim(0, max(axes.get_ylim()[1], least))
         axes.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=whole))
     if panel.reference_drawn is not None:
         _refer(axes, panel.reference_drawn, theme)
     if many > 1:
-        low, high = axes.get_ylim()
-        axes.set_ylim(low, high + ROOM * (high - low))
-        axes.legend(
-            loc="upper right", fontsize=8, ncols=4, handlelength=2.3, columnspacing=1.2, borderpad=0.1, frameon=False
-        )
+        _name(axes)
+
+
+def _name(axes: Axes) -> None:
+    """The legend, in room of its own above the curves."""
+    lines, names = axes.get_legend_handles_labels()
+    beside = 4 if sum(map(len, names)) <= BROAD else 2
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + ROOM * -(-len(names) // beside) * (high - low))
+    look: dict[str, Any] = {"handlelength": 2.3, "columnspacing": 1.2, "borderpad": 0.1, "frameon": False}
+    axes.legend(lines, names, loc="upper right", fontsize=8, ncols=beside, **look).set_in_layout(False)
 
 
 def _refer(axes: Axes, at: float, theme: Theme) -> None:
@@ -148,7 +163,7 @@ def _draw_grid(drawn: Figure, axes: Axes, grid: Grid, theme: Theme) -> None:
     upwards = np.append(lags, lags[-1] + by) - 0.5
     known = np.isfinite(grid.values)
     axes.set_ylabel(grid.title)
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+    axes.yaxis.set_major_locator(FixedLocator(lags) if len(lags) < 8 else MaxNLocator(integer=True, nbins=7))
     axes.set_ylim(upwards[0], upwards[-1])
     if not known.any():
         nothing(axes, "undefined", theme)

@@ -11,7 +11,7 @@ import numpy as np
 from unrollviz.arrays import Array
 from unrollviz.errors import UnknownName
 from unrollviz.history import ROUTES, History
-from unrollviz.names import derivative, typeset
+from unrollviz.names import clean, derivative, typeset
 from unrollviz.plots import LOG, PLAIN, SIGNED, Chart, Curve, Grid
 
 RECORDS = 200
@@ -60,7 +60,7 @@ class Course:
 
     def symbol(self, place: int) -> str:
         """∂L/∂W of a watched parameter."""
-        return derivative("L", self.history.watched[place])
+        return clean(derivative("L", self.history.watched[place]))
 
     def thinned(self) -> History:
         """RECORDS of its records at most, the first and the last among them."""
@@ -121,7 +121,7 @@ def _gradient(course: Course, history: History, place: int) -> Panel:
     name = history.watched[place]
     lines = {
         "all parameters": history.total_norms,
-        typeset(name): history.gradient_norms[:, history.params.index(name)],
+        _shown(name): history.gradient_norms[:, history.params.index(name)],
     }
     words = "before clipping: spikes explode, towards 0 it vanishes"
     return Panel(f"Gradient norm {_ends(history.total_norms)}", words, _chart(history.updates, "‖∂L/∂θ‖", lines))
@@ -163,9 +163,11 @@ def _jacobians(course: Course, history: History, place: int) -> Panel:
     for index, name in enumerate(history.links):
         layers.setdefault(name.rstrip("0123456789"), []).append(index)
     if len(layers) == 1:
-        lines = {typeset(name): history.jacobian_norms[:, index] for index, name in enumerate(history.links)}
+        lines = {_shown(name): history.jacobian_norms[:, index] for index, name in enumerate(history.links)}
     else:
-        lines = {f"{name}, mean": history.jacobian_norms[:, which].mean(axis=1) for name, which in layers.items()}
+        lines = {
+            f"{_shown(name)}, mean": history.jacobian_norms[:, which].mean(axis=1) for name, which in layers.items()
+        }
     words = "per unit: 1 keeps lengths on average, less forgets, more explodes"
     if not lines:
         lines, words = {"no steps between states": np.full(len(history), np.nan)}, "there is only one step"
@@ -182,11 +184,11 @@ def _updates(course: Course, history: History, place: int) -> Panel:
     largest, least = (
         np.where(known.any(axis=1), found, np.nan) for found in (extremes[0].max(axis=1), extremes[1].min(axis=1))
     )
-    lines = {"all parameters": together, typeset(name): ratios[:, history.params.index(name)]}
+    lines = {"all parameters": together, _shown(name): ratios[:, history.params.index(name)]}
     lines |= {"largest of one": largest, "least": least}
-    words = "of one update: some 10⁻³ is usual, 1 wipes out what was learnt"
+    words = "‖Δθ‖/‖θ‖: some 10⁻³ is usual, 1 wipes out what was learnt"
     chart = _chart(history.updates, "‖Δθ‖/‖θ‖", lines)
-    return Panel(f"Update-to-weight ratio {_ends(together)}", words, chart, USUAL)
+    return Panel(f"Update to weight {_ends(together)}", words, chart, USUAL)
 
 
 PANELS: dict[str, Callable[[Course, History, int], Panel]] = {
@@ -222,6 +224,11 @@ def _chart(updates: Array, axis: str, lines: dict[str, Array], unit: str | None 
 
 
 def _ends(values: Array) -> str:
-    """The first and the last known value: `1.09 → 0.0027`."""
+    """The first and the last known value: `1.1 → 0.0027`."""
     known = values[np.isfinite(values)]
-    return f"{known[0]:.3g} → {known[-1]:.3g}" if len(known) else ""
+    ends = known[[0, -1]].tolist() if len(known) else []
+    return " → ".join(f"{value:,.0f}" if value >= 100 else f"{value:.2g}" for value in ends)
+
+
+def _shown(name: str) -> str:
+    return clean(typeset(name))

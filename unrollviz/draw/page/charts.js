@@ -1,5 +1,5 @@
 // Curves and a heat map over the updates with a marker, and bars of one record.
-const BOX = { left: 46, right: 8, top: 8, bottom: 20, wide: 340, high: 150 };
+const BOX = { left: 46, right: 8, top: 8, bottom: 20, wide: 340, high: 130 };
 const COLOURS = ["--blue", "--red", "--green", "--pink"];
 const DASHES = ["none", "6 2", "2 2", "7 2 2 2"];
 const SHADES = 2; // powers of ten below the largest share that the heat map tells apart
@@ -41,6 +41,11 @@ function axes(described, updates, [low, high], ticks, tell) {
   return { svg, x, y };
 }
 
+/** Says why axes are empty. */
+function nothing(svg) {
+  svg.append(draw("text", { x: (BOX.left + BOX.wide) / 2, y: BOX.high / 2, "text-anchor": "middle" }, "undefined"));
+}
+
 /** The marker of the chosen update. */
 function marker(svg, x) {
   const line = draw("line", { class: "marker", y1: BOX.top, y2: BOX.high - BOX.bottom });
@@ -69,6 +74,7 @@ function curves(panel, updates) {
   if (panel.reference !== null && panel.reference >= low && panel.reference <= high) {
     svg.append(draw("line", { class: "reference", x1: BOX.left, x2: BOX.wide - BOX.right, y1: y(panel.reference), y2: y(panel.reference) }));
   }
+  if (!known.length) nothing(svg);
   const mark = marker(svg, x);
   const legend = make("div", { class: "keys" });
   const lines = panel.curves.map((curve, index) => {
@@ -108,7 +114,7 @@ function heat(panel, updates) {
   const largest = Math.max(...values.flat().map((share) => Math.abs(share ?? 0))) || 1;
   const edge = updates.map((update, place) => (place ? (update + updates[place - 1]) / 2 : update));
   edge.push(updates.at(-1));
-  const cells = draw("g");
+  const cells = draw("g", { class: "cells" });
   values.forEach((row, lag) => row.forEach((share, place) => {
     if (!share) return;
     const part = Math.abs(share) / largest;
@@ -118,15 +124,18 @@ function heat(panel, updates) {
     cells.append(draw("rect", { class: share > 0 ? "positive" : "negative", x: left.toFixed(2), y: y(rows[lag] + by).toFixed(2), width: (right - left).toFixed(2), height: (y(0) - y(by)).toFixed(2), "fill-opacity": opacity.toFixed(3) }));
   }));
   svg.append(cells);
-  const legend = make("div", { class: "keys" }, `blue: with the sum, up to ${percent(largest)}; red: against it`);
+  const known = values.flat().some((share) => share !== null);
+  if (!known) nothing(svg);
+  const legend = make("div", { class: "keys" }, known ? `blue: with the sum, up to ${percent(largest)}; orange: against it` : "");
   return { svg, legend, x, show: marker(svg, x) };
 }
 
 /** Bars of the shares of one record, on one scale for all records; the first record is outlined. */
 function bars({ labels, shares, name, by }, described) {
   const every = shares.flat().map((share) => share ?? 0);
-  const [least, most] = [Math.min(0, ...every), Math.max(0, ...every)];
-  const [wide, high, left, bottom] = [440, 170, 46, 20];
+  const least = Math.min(0, ...every);
+  const most = Math.max(0, ...every) || (least ? 0 : 1);
+  const [wide, high, left, bottom] = [440, 140, 46, 20];
   const y = (share) => 8 + ((most - share) / (most - least || 1)) * (high - bottom - 8);
   const step = (wide - left - 4) / labels.length;
   const svg = draw("svg", { viewBox: `0 0 ${wide} ${high}`, role: "img", "aria-label": described });
