@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,9 @@ from unrollviz.errors import BadFile, NonFinite, UnrollvizError
 from unrollviz.history import History
 from unrollviz.network import Network, check_whole
 from unrollviz.training import Settings, State, Training
+
+if TYPE_CHECKING:
+    from unrollviz.draw.matplot import Drawn
 
 SAVING_PART = 0.05
 """The part of the training time that checkpoints may take: fast ones are written after every update."""
@@ -71,7 +74,7 @@ class Trained:
         """The file that holds everything."""
         return None if self.folder is None else self.folder / CHECKPOINT
 
-    def plot(self, param: str | None = None, title: str | None = None, theme: str = "light") -> Any:
+    def plot(self, param: str | None = None, title: str | None = None, theme: str = "light") -> Drawn:
         """The history of a watched parameter, the first if None, as a matplotlib figure, which notebooks show as SVG.
 
         Raises UnrollvizError where there is no history, UnknownName, MissingExtra without matplotlib."""

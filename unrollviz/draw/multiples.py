@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
 from unrollviz.draw.heat import scale, ticks
@@ -24,7 +25,7 @@ from unrollviz.plots import LOG, SIGNED, Chart, Grid
 COLUMNS = 2
 
 MARKED = 40
-"""Positions up to which every one is marked."""
+"""Positions up to which every one is marked; on a ramp of colours only one that is alone."""
 
 ROOM = 0.12
 """The part of the height above the curves that a row of the legend has for itself."""
@@ -55,9 +56,8 @@ def figure(course: Course, place: int, title: str | None = None, theme: str = "l
     look, shown = THEMES[theme], panels(course, place)
     rows = -(-len(shown) // COLUMNS)
     with matplotlib.rc_context(settings(look)):
-        drawn = Drawn(layout="constrained", figsize=(10.6, 1.0 + 2.55 * rows))
+        drawn = Drawn(layout=ConstrainedLayoutEngine(h_pad=0.09, w_pad=0.09), figsize=(10.6, 1.0 + 2.55 * rows))
         drawn.theme = look
-        drawn.get_layout_engine().set(h_pad=0.09, w_pad=0.09)
         every = drawn.subplots(rows, COLUMNS, sharex=True, squeeze=False).ravel()
         for number, (axes, panel) in enumerate(zip(every, shown, strict=False)):
             _draw(drawn, axes, panel, look)
@@ -103,12 +103,14 @@ def _draw_chart(axes: Axes, chart: Chart, panel: Panel, theme: Theme) -> None:
     looks = zip(
         cycle(colours),
         cycle(DASHES[:1] if panel.ordered else DASHES),
-        cycle(MARKS[:1] if panel.ordered else MARKS),
+        cycle(MARKS),
         strict=False,
     )
     for index, (curve, (colour, dash, mark)) in enumerate(zip(chart.curves, looks, strict=False)):
         known = np.isfinite(curve.values)
-        marked: dict[str, Any] = {"marker": mark, "markersize": 3} if known.sum() <= MARKED else {}
+        marked: dict[str, Any] = (
+            {"marker": mark, "markersize": 3} if known.sum() <= (1 if panel.ordered else MARKED) else {}
+        )
         named = not panel.ordered or index in (0, many - 1)  # a ramp is read by its ends
         axes.plot(
             at[known],
@@ -163,7 +165,7 @@ def _draw_grid(drawn: Figure, axes: Axes, grid: Grid, theme: Theme) -> None:
     upwards = np.append(lags, lags[-1] + by) - 0.5
     known = np.isfinite(grid.values)
     axes.set_ylabel(grid.title)
-    axes.yaxis.set_major_locator(FixedLocator(lags) if len(lags) < 8 else MaxNLocator(integer=True, nbins=7))
+    axes.yaxis.set_major_locator(FixedLocator(lags.tolist()) if len(lags) < 8 else MaxNLocator(integer=True, nbins=7))
     axes.set_ylim(upwards[0], upwards[-1])
     if not known.any():
         nothing(axes, "undefined", theme)

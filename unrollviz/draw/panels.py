@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from unrollviz.arrays import Array
 from unrollviz.errors import UnknownName
@@ -210,7 +211,7 @@ def pooled(shares: Array) -> tuple[Array, int]:
     return np.add.reduceat(shares, range(0, shares.shape[1], by), axis=1), by
 
 
-def _chart(updates: Array, axis: str, lines: dict[str, Array], unit: str | None = None) -> Chart:
+def _chart(updates: npt.NDArray[np.int64], axis: str, lines: dict[str, Array], unit: str | None = None) -> Chart:
     """Curves over the updates; where no unit is given, logarithms if the values span more than a power of ten."""
     if unit is None:
         every = np.concatenate(list(lines.values()))

@@ -11,6 +11,7 @@ import numpy as np
 
 from unrollviz.arrays import Array
 from unrollviz.checkpoints import Checkpoint
+from unrollviz.draw.panels import ROUTE_WORDS
 from unrollviz.draw.text import number, percent, table
 from unrollviz.errors import UnknownName
 from unrollviz.history import COLUMNS, LABELS, ROUTES, History
@@ -200,9 +201,5 @@ def _table(history: History, place: int) -> list[str]:
         ]
         for row in picked(len(history), ROWS)
     ]
-    routed: Sequence[str] = [_ROUTE[ROUTES[i]] for i in routes]
+    routed: Sequence[str] = [ROUTE_WORDS[ROUTES[i]] for i in routes]
     return table(["update", "loss", "‖g‖", "reach", "κ", *routed, "‖∂s_t/∂s_t₋₁‖", "update ratio"], rows)
-
-
-_ROUTE = {"none": "own step", "weights": "weights", "highway": "highway", "weights+highway": "both"}
-"""How routes are headed."""

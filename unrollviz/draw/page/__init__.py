@@ -1,1 +1,1 @@
-"""The self-contained HTML page: the picture with its paths, the matrix M[t,k] and a replay of both passes."""
+"""Self-contained HTML pages: a run with its paths, M[t,k] and a replay; a training run with a slider over updates."""
