@@ -198,7 +198,8 @@ class Run(unrolling.Unrolled):
         """∂L/∂target taken apart by a fold.
 
         Args:
-            by: total, loss, entry, lag, temporal, route or path; `route:W_f,highway` counts some kinds of edges only;
+            by: total, loss, entry, lag, temporal, route or path; `route:W_f,highway` counts some kinds of edges only,
+                `uses:W_f,highway` says whether a path has any;
                 a function (label, edge) -> label, which is given None at a loss, and edges with the names of their
                 nodes, `lambda n, edge: (n or 0) + edge.tail.startswith("c")`; or several of these.
             detail: the level whose paths are counted; state where not given, op for routes, which no other level has.

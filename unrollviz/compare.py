@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,11 +13,11 @@ from unrollviz.api import Run
 from unrollviz.arrays import Array, Labels
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.flow import Flow, flow
-from unrollviz.folds import GROUPS, grouping, kinds
+from unrollviz.folds import BY_EDGES, GROUPS, grouping, kinds
 from unrollviz.gradient import count_paths
 from unrollviz.instances import Arrivals, pseudo_values
 from unrollviz.paths import SCAN_LIMIT, PathSet
-from unrollviz.significance import Test, tested
+from unrollviz.significance import Significance, by_permutation
 from unrollviz.summed import Summed
 from unrollviz.sweep import FOLDS, Arrival
 
@@ -28,7 +28,7 @@ HEAVIEST = 12
 """Paths of each side that are compared where there are too many to compare all."""
 
 Label: TypeAlias = tuple[tuple[str, Any], ...]
-"""What a row is of: (("lag", 3),); of a route the kinds of edges that it uses, (("W_f", 2), ("f", 1)), and no others; of
+"""What a row is of: (("lag", 3),); of a route the kinds of edges that it uses and no others, (("W_f", 2), ("f", 1)); of
 a path its nodes, (("path", ("L4", "yhat4", …)),)."""
 
 TIMES = ("loss", "entry", "lag")
@@ -42,7 +42,7 @@ class Side:
     Attributes:
         name, cell: what it is called, and the cell;  param: of which parameter or node.
         loss: L, the sum of the losses asked for;  steps, instances: T and B.
-        paths: how many there are.
+        paths: how many there are, at level state.
         norm: ‖G‖, and log10_norm its logarithm, however small.
         reach: the smallest |lag| such that lags up to it carry PART of Σ‖row‖ over all lags; None where all are 0.
         longest: the longest |lag|.
@@ -74,7 +74,7 @@ class Comparison:
         there: (2, rows) whether the side has paths with this label.
         norms, shares: (2, rows), NaN where a side has none, or its shares are undefined.
         change: (rows,) share of b less share of a; no paths count as a share of 0.
-        test: whether the changes are more than chance; None where that cannot be said, and
+        significance: whether the changes are more than chance; None where that cannot be said, and
         untested: says why.
         partial: the rows are the heaviest paths of both sides, and there are others.
     """
@@ -88,7 +88,7 @@ class Comparison:
     norms: Array
     shares: Array
     change: Array
-    test: Test | None
+    significance: Significance | None
     untested: str
     partial: bool = False
 
@@ -119,14 +119,14 @@ def diff(
 
     Args:
         param: a parameter or node that both have; the recurrent weight where not given.
-        by: as in `Run.flow`: lag, loss, entry, temporal, total, route, route:weights,highway, path, or several. Where
-            the cells differ, `route` counts the groups of `folds.GROUPS`.
+        by: as in `Run.flow`: lag, loss, entry, temporal, total, route, uses:weights,highway, path, or several. Where
+            the cells differ, `route` and `uses` are of the groups of `folds.GROUPS`.
         param_b: what to compare it with in `b`, where that has another name there.
         names: what the runs are called.
         top: with path, how many of each run's heaviest paths, where one of them has more than 4,096.
 
-    Significance is judged by the spread over the instances (see `Comparison.test`), paired where both runs are of the
-    same instances, and cannot be with fewer than two.
+    Significance is judged by the spread over the instances (see `significance.by_permutation`), paired where both runs
+    are of the same instances, and cannot be with fewer than two.
 
     Raises UnrollvizError where the runs have no such parameter both, UnknownName for an unknown loss or fold."""
     targets = _targets(a, b, param, param_b, names)
@@ -140,9 +140,7 @@ def diff(
         rows, partial = _by_path(one, other, top)
     else:
         rows = _by_fold(one, other, parts)
-    sides = tuple(
-        _side(asked, row, name) for asked, row, name in zip((one, other), rows, names, strict=True)
-    )
+    sides = tuple(_side(asked, row, name) for asked, row, name in zip((one, other), rows, names, strict=True))
     said = None if losses is None else tuple(dict.fromkeys(name for lost in chosen for name in lost))
     return _compared(", ".join(parts), said, sides, rows, _untested(a, b), _same_instances(a, b), partial)
 
@@ -211,37 +209,44 @@ class _Rows:
 
 
 def _by_fold(one: _Asked, other: _Asked, parts: Sequence[str]) -> tuple[_Rows, _Rows]:
-    known = [kinds(asked.run.graph) if any(part.startswith("route") for part in parts) else {} for asked in (one, other)]
+    known = [kinds(asked.run.graph) if any(map(_by_edges, parts)) else {} for asked in (one, other)]
     named = [_widened(part, known) for part in parts]
-    first, second = (_fold_rows(asked, [_known(part, here) for part in named]) for asked, here in zip((one, other), known, strict=True))
+    first, second = (
+        _fold_rows(asked, [_known(part, here) for part in named])
+        for asked, here in zip((one, other), known, strict=True)
+    )
     return first, second
+
+
+def _by_edges(part: str) -> bool:
+    return part.partition(":")[0] in BY_EDGES
 
 
 def _widened(part: str, known: Sequence[Mapping[str, Any]]) -> str:
     """`route` as kinds or groups that mean the same on both sides. Raises UnknownName for what neither has."""
-    if not part.startswith("route"):
+    if not _by_edges(part):
         return part
     groups = [group for group in GROUPS if any(group == has for side in known for has, _ in side.values())]
     every = list(dict.fromkeys([*(kind for side in known for kind in side), *groups]))
     if not every:
         raise UnrollvizError("nothing here carries a gradient through time, so that there are no routes")
-    _, _, chosen = part.partition(":")
+    name, _, chosen = part.partition(":")
     if not chosen:
-        return f"route:{','.join(known[0] if set(known[0]) == set(known[1]) else groups)}"
-    for name in (name.strip() for name in chosen.split(",")):
-        if name not in every:
-            raise UnknownName("kind of edge", name, every)
+        return f"{name}:{','.join(known[0] if set(known[0]) == set(known[1]) else groups)}"
+    for kind in map(str.strip, chosen.split(",")):
+        if kind not in every:
+            raise UnknownName("kind of edge", kind, every)
     return part
 
 
 def _known(part: str, known: Mapping[str, tuple[str, Any]]) -> str:
     """The part of a fold by route that one side has; its paths use the rest never."""
-    if not part.startswith("route"):
+    if not _by_edges(part):
         return part
     valid = {*known, *(group for group, _ in known.values())}
-    names = [name.strip() for name in part.partition(":")[2].split(",")]
-    here = [name for name in names if name in valid]
-    return f"route:{','.join(here)}" if here else "total"
+    fold, _, chosen = part.partition(":")
+    here = [name for name in map(str.strip, chosen.split(",")) if name in valid]
+    return f"{fold}:{','.join(here)}" if here else "total"
 
 
 def _fold_rows(asked: _Asked, by: Sequence[str]) -> _Rows:
@@ -275,7 +280,8 @@ def _by_path(one: _Asked, other: _Asked, top: int) -> tuple[tuple[_Rows, _Rows],
         return (first, second), False
     heaviest = dict.fromkeys(path.nodes for paths in sets for path in paths.top(top, by="share"))
     first, second = (
-        _path_rows(asked, paths, sorted(_ranks(paths, heaviest))) for asked, paths in zip((one, other), sets, strict=True)
+        _path_rows(asked, paths, sorted(_ranks(paths, heaviest)))
+        for asked, paths in zip((one, other), sets, strict=True)
     )
     return (first, second), True
 
@@ -360,10 +366,11 @@ def _compared(
     change = np.where(there[1], shares[1], 0.0) - np.where(there[0], shares[0], 0.0)
     undefined = any(np.isnan(row.shares).any() or len(row.shares) == 0 for row in rows)
     change[:] = np.nan if undefined else change
-    test = None
+    significance = None
     if not untested:
         try:
-            test = tested(*(_spread(row, place, len(labels)) for row, place in zip(rows, where, strict=True)), paired)
+            before, after = (_spread(row, place, len(labels)) for row, place in zip(rows, where, strict=True))
+            significance = by_permutation(before, after, paired)
         except UnrollvizError as error:
             untested = str(error)
     if labels and all(name in TIMES for label in labels for name, _ in label):
@@ -371,8 +378,9 @@ def _compared(
     else:
         order = np.argsort(-np.abs(np.nan_to_num(change)), kind="stable").tolist()
     a, b = sides
-    if test is not None:
-        test = Test(test.paired, test.instances, test.errors[order], test.p[order], test.least)
+    if significance is not None:
+        kept = {"errors": significance.errors[order], "p": significance.p[order]}
+        significance = replace(significance, **kept)
     return Comparison(
         by,
         losses,
@@ -383,7 +391,7 @@ def _compared(
         norms[:, order],
         shares[:, order],
         change[order],
-        test,
+        significance,
         untested,
         partial,
     )

@@ -44,7 +44,9 @@ def found_model(experiment: Experiment, limit: int = BYTES_LIMIT) -> Found | Non
         return None
     if is_checkpoint(model.file, limit):
         if model.readout or model.rnn or model.activation:
-            raise UnrollvizError(f"{clean(model.file.name)} is a run's checkpoint, which says how it is built; give it alone")
+            raise UnrollvizError(
+                f"{clean(model.file.name)} is a run's checkpoint, which says how it is built; give it alone"
+            )
         network = read_checkpoint(model.file, limit).network
         names = tuple(network.params)
         shape = (network.activation, network.layers, network.bidirectional)

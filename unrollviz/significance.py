@@ -20,7 +20,7 @@ _NOISE = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
-class Test:
+class Significance:
     """What chance would make of a difference of means.
 
     Attributes:
@@ -38,7 +38,7 @@ class Test:
     least: float
 
 
-def tested(a: Array, b: Array, paired: bool) -> Test:
+def by_permutation(a: Array, b: Array, paired: bool) -> Significance:
     """Whether the row means of `b` (rows, B) differ from those of `a` (rows, A).
 
     Paired, A = B: standard error sd(b - a)/√B; a pair's difference could as well have had the other sign (Fisher 1935,
@@ -48,17 +48,15 @@ def tested(a: Array, b: Array, paired: bool) -> Test:
 
     Needs two instances a side."""
     sizes = (a.shape[1], b.shape[1])
-    same = np.max([np.abs(x - a[:, :1]).max(axis=1) for x in (a, b)], axis=0, initial=0.0) if len(a) else np.zeros(0)
-    still = same <= _NOISE * np.maximum(1.0, np.abs(a).max(axis=1, initial=0.0))
-    a, b = (np.where(still[:, None], 0.0, x) for x in (a, b))
+    a, b = a - a[:, :1], b - a[:, :1]
     if paired:
-        differences = b - a
-        quiet = np.abs(differences).max(axis=1, initial=0.0) <= _NOISE * np.maximum(1.0, np.abs(a).max(axis=1))
-        differences = np.where(quiet[:, None], 0.0, differences)
+        differences = np.where(_is_noise(b - a)[:, None], 0.0, b - a)
         errors = differences.std(axis=1, ddof=1) / math.sqrt(sizes[0])
         weights, total = _signs(sizes[0])
         statistic = _flipped(differences)
     else:
+        still = _is_noise(np.concatenate([a, b], axis=1))[:, None]
+        a, b = np.where(still, 0.0, a), np.where(still, 0.0, b)
         errors = np.sqrt(a.var(axis=1, ddof=1) / sizes[0] + b.var(axis=1, ddof=1) / sizes[1])
         weights, total = _groups(*sizes)
         statistic = _regrouped(np.concatenate([a, b], axis=1), sizes)
@@ -69,7 +67,12 @@ def tested(a: Array, b: Array, paired: bool) -> Test:
         exceeded += (largest[:, None] >= found * (1 - 1e-9)).sum(axis=0)
         tried += len(block)
     twins = 2 if total and (paired or sizes[0] == sizes[1]) else 1  # all the other way round is as extreme
-    return Test(paired, sizes, errors, exceeded / tried, twins / tried)
+    return Significance(paired, sizes, errors, exceeded / tried, twins / tried)
+
+
+def _is_noise(values: Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """(rows,) where all values are 0 but for rounding."""
+    return np.asarray(np.abs(values).max(axis=1) <= _NOISE)
 
 
 def _signs(size: int) -> tuple[Iterator[Array], bool]:
@@ -78,12 +81,12 @@ def _signs(size: int) -> tuple[Iterator[Array], bool]:
     def all_of_them() -> Iterator[Array]:
         for start in range(1, 2**size, _BLOCK):
             numbers = np.arange(start, min(start + _BLOCK, 2**size))
-            yield 1.0 - 2.0 * ((numbers[:, None] >> np.arange(size)) & 1)
+            yield np.asarray(1.0 - 2.0 * ((numbers[:, None] >> np.arange(size)) & 1), dtype=np.float64)
 
     def drawn() -> Iterator[Array]:
         rng = np.random.default_rng(0)
         for _ in range(EXACT // _BLOCK):
-            yield rng.choice([-1.0, 1.0], (_BLOCK, size))
+            yield np.asarray(2.0 * rng.integers(0, 2, (_BLOCK, size)) - 1.0, dtype=np.float64)
 
     exact = 2**size <= EXACT
     return _led_by(np.ones((1, size)), all_of_them() if exact else drawn()), exact

@@ -26,7 +26,7 @@ from unrollviz.names import clean
 INSTANCES = 64
 """How many instances are compared where nothing is said."""
 
-ROWS = 20
+ROWS = 30
 
 DATA = ("text", "text_file", "data", "sample", "steps")
 """Options of which one says what the sequence is."""
@@ -55,8 +55,8 @@ of_b = all_of(
     default=["lag"],
     show_default="lag",
     multiple=True,
-    type=Name(lambda: [*table("sweep", "FOLDS")(), "route", "path"]),
-    help="lag, loss, entry, temporal (M[t,k]), route, route:weights,highway, path. Give it twice for a product.",
+    type=Name(lambda: [*table("sweep", "FOLDS")(), "route", "uses", "path"]),
+    help="lag, loss, entry, temporal (M[t,k]), route, uses:weights,highway, path. Give it twice for a product.",
 )
 @click.option(
     "--top", type=click.IntRange(min=1), default=ROWS, show_default=True, help="Rows shown: those that changed most."
@@ -97,7 +97,7 @@ def diff(
 
     \b
       unrollviz diff before.safetensors after.safetensors --data seq.npz
-      unrollviz diff - adding --sample adding --cell lstm --hidden 16 --by route:weights,highway
+      unrollviz diff - adding --sample adding --cell lstm --hidden 16 --by uses:weights,highway
       unrollviz diff elman.toml lstm.toml --param U --param-b U_f --by loss
       unrollviz diff model.npz --data a.npz --data-b b.npz --by route -o diff.svg
       unrollviz diff --text "hello world" --init-b identity
@@ -112,7 +112,9 @@ def diff(
     other = {key.removesuffix("_b"): options.pop(key) for key in [*options] if key.endswith("_b")}
     other = {key: value for key, value in other.items() if value is not None}
     if b is None and not other and param_b is None:
-        raise UnrollvizError("diff compares two; give A and B, or A and what is different in B, as --data-b or --cell-b")
+        raise UnrollvizError(
+            "diff compares two; give A and B, or A and what is different in B, as --data-b or --cell-b"
+        )
     if output is not None:
         from unrollviz.draw.matplot import check_output
 
@@ -129,7 +131,8 @@ def diff(
             step(name)
             runs.append(experiments.run(experiment, limit=limit, instances=instances))
         step("comparing")
-        found = compared(*runs, param, by=by, losses=loss, param_b=param_b, names=names, top=top)
+        first, second = runs
+        found = compared(first, second, param, by=by, losses=loss, param_b=param_b, names=names, top=top)
     if output is not None:
         from unrollviz.draw.beside import write
         from unrollviz.report.compare import beside
@@ -158,7 +161,7 @@ def _names(a: str | None, b: str | None, other: dict[str, Any]) -> tuple[str, st
     """What the sides are called: by their files, else by what is different in B."""
 
     def short(spec: str | None) -> str:
-        return "the network described" if spec in (None, "-") else clean(Path(str(spec)).name, 40)
+        return "as described" if spec in (None, "-") else clean(Path(str(spec)).name, 40)
 
     if b is not None and short(a) != short(b):
         return short(a), short(b)

@@ -28,8 +28,8 @@ _SAID = 3
 
 def diff_json(found: Comparison) -> Json:
     """All rows, not only those that the text shows. `share` and `norm` are null where a side has no such row or they
-    are undefined; `test` is null where nothing can be said of significance, and `untested` says why."""
-    test = found.test
+    are undefined; `significance` is null where nothing can be said of significance, and `untested` says why."""
+    test = found.significance
     rows = [
         {
             "label": {name: list(of) if isinstance(of, tuple) else of for name, of in label},
@@ -46,7 +46,7 @@ def diff_json(found: Comparison) -> Json:
         "losses": None if found.losses is None else list(found.losses),
         "a": _json_side(found.a),
         "b": _json_side(found.b),
-        "test": None if test is None else {"paired": test.paired, "least_p": test.least},
+        "significance": None if test is None else {"paired": test.paired, "least_p": test.least},
         "untested": found.untested or None,
         "partial": found.partial,
         "rows": rows,
@@ -123,12 +123,15 @@ def label_text(label: Label) -> str:
     return clean(", ".join([*times, *([" ".join(uses)] if uses or not times else [])])) or "none of them"
 
 
+_EDGES = "kinds of edges used"
+
+
 def _heading(found: Comparison) -> str:
     named = [name for label in found.labels for name, _ in label]
     if "path" in named:
         return "path"
     times = [name for name in TIMES if name in named]
-    return ", ".join([*times, *(["uses of each kind of edge"] if "route" in found.by else [])])
+    return ", ".join([*times, *([_EDGES] if set(named) - set(TIMES) or not times else [])])
 
 
 def _settled(change: float) -> float:
@@ -142,7 +145,7 @@ def scale(found: Comparison, shown: Sequence[int]) -> float:
 
 
 def _rows(found: Comparison, shown: Sequence[int]) -> list[str]:
-    full, test = scale(found, shown), found.test
+    full, test = scale(found, shown), found.significance
     rows = []
     for place in shown:
         cells = [label_text(found.labels[place])]
@@ -155,12 +158,12 @@ def _rows(found: Comparison, shown: Sequence[int]) -> list[str]:
             error = percent(_settled(float(test.errors[place]))).lstrip("+")
             cells += [error, f"{_p(p)}{' *' if p < LEVEL else '  '}"]
         rows.append(cells)
-    words = ["A", "", "B", "", "B − A", *(["± error", "p  "] if test is not None else [])]
+    words = ["A", "", "B", "", "B − A", *(["error", "p  "] if test is not None else [])]
     first = _heading(found)
     left = (0, 2, 4) if not all(name in TIMES for label in found.labels for name, _ in label) else (2, 4)
     lines = table([first, *words], rows, left=left)
     if full > 0:
-        lines.append(f"bars: full at {percent(full).lstrip('+')} on both sides, ░ below 0; –: no such path there")
+        lines.append(f"bars: full at {percent(full).lstrip('+')} on both sides, ░ below 0; –: no such paths there")
     return lines
 
 
@@ -175,7 +178,7 @@ def _rest(found: Comparison, shown: Sequence[int]) -> list[str]:
     lines = []
     if hidden.any():
         parts = [percent(float(np.nansum(found.shares[side, hidden]))) for side in (0, 1)]
-        lines.append(f"⋯ {int(hidden.sum()):,} rows that changed less, together {parts[0]} of A, {parts[1]} of B; --top N shows more")
+        lines.append(f"⋯ {int(hidden.sum()):,} rows that changed less: together {parts[0]} of A, {parts[1]} of B")
     if found.partial:
         rest = [percent(1 - float(np.nansum(found.shares[side]))) for side in (0, 1)]
         lines.append(f"these are the heaviest paths of A and of B; all others carry {rest[0]} of A, {rest[1]} of B")
@@ -192,16 +195,15 @@ def _verdict(found: Comparison) -> list[str]:
         return lines
     for words, sign in (("gained most", 1.0), ("lost most", -1.0)):
         lines += _most(found, words, sign)
-    test = found.test
+    test = found.significance
     if test is None:
         return [*lines, f"significance: none can be given: {clean(found.untested)}"]
     sure = int((test.p < LEVEL).sum())
     how = "paired, signs of differences flipped" if test.paired else "not the same instances, groups mixed"
-    lines.append(
-        f"significance: {sure:,} of {len(found):,} row{'s' * (len(found) != 1)} changed more than by chance (*: p < {LEVEL})"
-    )
+    rows = f"{len(found):,} row{'s' * (len(found) != 1)}"
+    lines.append(f"significance: {sure:,} of {rows} changed more than by chance, p < {LEVEL}")
     sizes = str(test.instances[0]) if len(set(test.instances)) == 1 else " and ".join(map(str, test.instances))
-    lines.append(f"± standard error over {sizes} instances; p by permutation ({how}), for all rows together")
+    lines.append(f"standard errors over {sizes} instances; p by permutation ({how}), for all rows together")
     if test.least >= LEVEL:
         lines.append(f"so few instances cannot tell: p is never below {_p(test.least)} here; give more")
     return lines
@@ -212,7 +214,7 @@ def _most(found: Comparison, words: str, sign: float) -> list[str]:
     places = [place for place in np.argsort(-change, kind="stable")[:_SAID].tolist() if change[place] > _ROUNDING]
     if not places:
         return []
-    marks = ["" if found.test is None or found.test.p[place] >= LEVEL else " *" for place in places]
+    marks = ["" if found.significance is None or found.significance.p[place] >= LEVEL else " *" for place in places]
     named = "; ".join(
         f"{_spoken(found.labels[place])} {percent(float(found.change[place]))}{mark}"
         for place, mark in zip(places, marks, strict=True)
@@ -228,8 +230,10 @@ def _spoken(label: Label) -> str:
 
 def beside(found: Comparison, top: int) -> Beside:
     """The same rows as a picture shows them."""
-    shown, test = found.largest(top), found.test
-    words = [line for line in (*_rest(found, shown.tolist()), *_verdict(found)) if not line.startswith(("gained", "lost"))]
+    shown, test = found.largest(top), found.significance
+    words = [
+        line for line in (*_rest(found, shown.tolist()), *_verdict(found)) if not line.startswith(("gained", "lost"))
+    ]
     return Beside(
         f"{derivative(_of(found), found.a.param)} by {clean(found.by)}",
         _heading(found),
