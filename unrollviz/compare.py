@@ -379,8 +379,7 @@ def _compared(
         order = np.argsort(-np.abs(np.nan_to_num(change)), kind="stable").tolist()
     a, b = sides
     if significance is not None:
-        kept = {"errors": significance.errors[order], "p": significance.p[order]}
-        significance = replace(significance, **kept)
+        significance = replace(significance, errors=significance.errors[order], p=significance.p[order])
     return Comparison(
         by,
         losses,
