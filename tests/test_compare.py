@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import combinations, product
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hostile import labels as hostile_labels
 
 import unrollviz as uz
 from unrollviz.compare import Comparison, diff
-from unrollviz.draw.text import ascii_only, width_of
+from unrollviz.draw.text import ascii_only, percent, width_of
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.history import record
 from unrollviz.report.compare import diff_json, diff_text, label_text
@@ -301,11 +302,20 @@ def test_text_is_aligned_in_ascii_too_and_bars_have_one_scale():
         assert len({width_of(line[: columns[0]]) for line in lines[rule + 1 : rule + 6]}) == 1
         ends = {line.index("%", columns[0]) for line in lines[rule + 1 : rule + 6]}
         assert len(ends) == 1
-    full = np.abs(found.shares).max()
-    side, place = np.argwhere(np.abs(found.shares) == full)[0]
-    shown = next(line for line in diff_text(found, 40) if line.split()[:1] == [str(place)])
-    assert "█" * 14 in shown or "░" * 14 in shown
-    assert side in (0, 1)
+
+
+def test_bars_of_both_sides_have_one_scale():
+    found = diff(run(steps=8, seed=6), run(steps=8, seed=3))
+    found = replace(found, shares=0.3 * found.shares / np.abs(found.shares).max())
+    full = 0.3
+    lines = {line.split()[0]: line for line in diff_text(found, 40) if line.strip()}
+    for place in range(8):
+        for share in found.shares[:, place]:
+            drawn = lines[str(place)].partition(percent(share))[2].lstrip()
+            if abs(share) > full / 14:
+                mark = "█" if share > 0 else "░"
+                length = len(drawn) - len(drawn.lstrip(mark))
+                assert abs(length - 14 * abs(share) / full) <= 1
 
 
 def test_at_most_so_many_rows_are_shown_those_that_changed_most():

@@ -199,13 +199,15 @@ def _same_instances(a: Run, b: Run) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """One side's rows: labels, and (rows,) norms, shares; κ; how pseudo-values (rows, B) are worked out."""
+    """One side's rows: labels, and (rows,) norms, shares; κ; how pseudo-values (rows, B) are worked out; the
+    flow, where that is by lag."""
 
     labels: list[Label]
     norms: Array
     shares: Array
     cancellation: float
     values: Callable[[], Array]
+    by_lag: Flow | None = None
 
 
 def _by_fold(one: _Asked, other: _Asked, parts: Sequence[str]) -> tuple[_Rows, _Rows]:
@@ -263,7 +265,7 @@ def _fold_rows(asked: _Asked, by: Sequence[str]) -> _Rows:
         return np.asarray(asked.pseudo_values(places.size, summed.arrivals, detail)[shown])
 
     labels = [_label(found.columns, row) for row in found.labels.tolist()]
-    return _Rows(labels, found.norms, found.shares, found.cancellation, values)
+    return _Rows(labels, found.norms, found.shares, found.cancellation, values, found if by == ["lag"] else None)
 
 
 def _label(columns: Sequence[str], numbers: Sequence[int]) -> Label:
@@ -318,7 +320,7 @@ def _path_rows(asked: _Asked, paths: PathSet, ranks: Sequence[int]) -> _Rows:
 def _side(asked: _Asked, rows: _Rows, name: str) -> Side:
     run, losses, target = asked.run, asked.losses, asked.target
     way = run.way(target)
-    by_lag = flow(way, losses, target, FOLDS["lag"], "lag")
+    by_lag = rows.by_lag or flow(way, losses, target, FOLDS["lag"], "lag")
     reach, longest = _reach(by_lag)
     return Side(
         name,
