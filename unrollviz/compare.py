@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -13,26 +13,13 @@ from unrollviz.api import Run
 from unrollviz.arrays import Array, Labels
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.flow import Flow, flow
-from unrollviz.folds import BY_EDGES, GROUPS, grouping, kinds
 from unrollviz.gradient import count_paths
-from unrollviz.instances import Arrivals, pseudo_values
-from unrollviz.paths import SCAN_LIMIT, PathSet
+from unrollviz.matched import HEAVIEST, TIMES, Asked, Label, Rows, by_fold, by_path
 from unrollviz.significance import Significance, by_permutation
-from unrollviz.summed import Summed
-from unrollviz.sweep import FOLDS, Arrival
+from unrollviz.sweep import FOLDS
 
 PART = 0.9
 """The part of a gradient whose reach is told."""
-
-HEAVIEST = 12
-"""Paths of each side that are compared where there are too many to compare all."""
-
-Label: TypeAlias = tuple[tuple[str, Any], ...]
-"""What a row is of: (("lag", 3),); of a route the kinds of edges that it uses and no others, (("W_f", 2), ("f", 1)); of
-a path its nodes, (("path", ("L4", "yhat4", …)),)."""
-
-TIMES = ("loss", "entry", "lag")
-"""What has an order, and is a number even where it is 0."""
 
 
 @dataclass(frozen=True)
@@ -132,30 +119,20 @@ def diff(
     targets = _targets(a, b, param, param_b, names)
     chosen = [_losses(run, losses, name) for run, name in zip((a, b), names, strict=True)]
     parts = [by] if isinstance(by, str) else list(by)
-    one, other = (_Asked(run, tuple(lost), target) for run, lost, target in zip((a, b), chosen, targets, strict=True))
+    one, other = (Asked(run, tuple(lost), target) for run, lost, target in zip((a, b), chosen, targets, strict=True))
     partial = False
     if "path" in parts:
         if len(parts) > 1:
             raise UnrollvizError("path tells loss, entry step and lag apart already; give it alone")
-        rows, partial = _by_path(one, other, top)
+        rows, partial = by_path(one, other, top)
     else:
-        rows = _by_fold(one, other, parts)
+        rows = by_fold(one, other, parts)
     sides = tuple(_side(asked, row, name) for asked, row, name in zip((one, other), rows, names, strict=True))
     said = None if losses is None else tuple(dict.fromkeys(name for lost in chosen for name in lost))
     return _compared(", ".join(parts), said, sides, rows, _untested(a, b), _same_instances(a, b), partial)
 
 
 # ------------------------------------------------------------------------------------------- what is asked
-
-
-@dataclass(frozen=True, eq=False)
-class _Asked:
-    run: Run
-    losses: tuple[str, ...]
-    target: str
-
-    def pseudo_values(self, size: int, arrivals: Arrivals, detail: str) -> Array:
-        return pseudo_values(self.run.way(self.target, detail), self.losses, self.target, size, arrivals)
 
 
 def _targets(a: Run, b: Run, param: str | None, param_b: str | None, names: tuple[str, str]) -> tuple[str, str]:
@@ -194,130 +171,10 @@ def _same_instances(a: Run, b: Run) -> bool:
     )
 
 
-# ------------------------------------------------------------------------------------------------ the rows
-
-
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """One side's rows: labels, and (rows,) norms, shares; κ; how pseudo-values (rows, B) are worked out; the
-    flow, where that is by lag."""
-
-    labels: list[Label]
-    norms: Array
-    shares: Array
-    cancellation: float
-    values: Callable[[], Array]
-    by_lag: Flow | None = None
-
-
-def _by_fold(one: _Asked, other: _Asked, parts: Sequence[str]) -> tuple[_Rows, _Rows]:
-    known = [kinds(asked.run.graph) if any(map(_by_edges, parts)) else {} for asked in (one, other)]
-    named = [_widened(part, known) for part in parts]
-    first, second = (
-        _fold_rows(asked, [_known(part, here) for part in named])
-        for asked, here in zip((one, other), known, strict=True)
-    )
-    return first, second
-
-
-def _by_edges(part: str) -> bool:
-    return part.partition(":")[0] in BY_EDGES
-
-
-def _widened(part: str, known: Sequence[Mapping[str, Any]]) -> str:
-    """`route` as kinds or groups that mean the same on both sides. Raises UnknownName for what neither has."""
-    if not _by_edges(part):
-        return part
-    groups = [group for group in GROUPS if any(group == has for side in known for has, _ in side.values())]
-    every = list(dict.fromkeys([*(kind for side in known for kind in side), *groups]))
-    if not every:
-        raise UnrollvizError("nothing here carries a gradient through time, so that there are no routes")
-    name, _, chosen = part.partition(":")
-    if not chosen:
-        return f"{name}:{','.join(known[0] if set(known[0]) == set(known[1]) else groups)}"
-    for kind in map(str.strip, chosen.split(",")):
-        if kind not in every:
-            raise UnknownName("kind of edge", kind, every)
-    return part
-
-
-def _known(part: str, known: Mapping[str, tuple[str, Any]]) -> str:
-    """The part of a fold by route that one side has; its paths use the rest never."""
-    if not _by_edges(part):
-        return part
-    valid = {*known, *(group for group, _ in known.values())}
-    fold, _, chosen = part.partition(":")
-    here = [name for name in map(str.strip, chosen.split(",")) if name in valid]
-    return f"{fold}:{','.join(here)}" if here else "total"
-
-
-def _fold_rows(asked: _Asked, by: Sequence[str]) -> _Rows:
-    run, losses, target = asked.run, asked.losses, asked.target
-    group = grouping(run.graph, by)
-    detail = "op" if group.routes else "state"
-    way = run.way(target, detail)
-    found = flow(way, losses, target, group.fold, group.name, group.columns, group.read)
-
-    def values() -> Array:
-        summed = Summed.of(way, losses, target, group.fold)
-        places = summed.rows.places
-        shown = places.shown(np.arange(places.size))
-        return np.asarray(asked.pseudo_values(places.size, summed.arrivals, detail)[shown])
-
-    labels = [_label(found.columns, row) for row in found.labels.tolist()]
-    return _Rows(labels, found.norms, found.shares, found.cancellation, values, found if by == ["lag"] else None)
-
-
-def _label(columns: Sequence[str], numbers: Sequence[int]) -> Label:
-    named = zip(columns, numbers, strict=True)
-    return tuple((name, n) for name, n in named if name in TIMES or (name != "total" and n))
-
-
-def _by_path(one: _Asked, other: _Asked, top: int) -> tuple[tuple[_Rows, _Rows], bool]:
-    sets = [PathSet(asked.run.level("state", asked.target), asked.losses, asked.target) for asked in (one, other)]
-    if max(paths.count for paths in sets) <= SCAN_LIMIT:
-        first, second = (
-            _path_rows(asked, paths, range(paths.count)) for asked, paths in zip((one, other), sets, strict=True)
-        )
-        return (first, second), False
-    heaviest = dict.fromkeys(path.nodes for paths in sets for path in paths.top(top, by="share"))
-    first, second = (
-        _path_rows(asked, paths, sorted(_ranks(paths, heaviest)))
-        for asked, paths in zip((one, other), sets, strict=True)
-    )
-    return (first, second), True
-
-
-def _ranks(paths: PathSet, wanted: Mapping[tuple[str, ...], None]) -> Iterator[int]:
-    """The ranks of those of the `wanted` paths that are in the set."""
-    for nodes in wanted:
-        try:
-            yield paths.find(nodes).rank
-        except UnrollvizError:  # the other side's alone
-            continue
-
-
-def _path_rows(asked: _Asked, paths: PathSet, ranks: Sequence[int]) -> _Rows:
-    whole = isinstance(ranks, range)
-    found = list(paths) if whole else [paths[rank] for rank in ranks]
-
-    def arrivals() -> Iterator[tuple[Arrival, Labels | slice]]:
-        spans = [(0, len(ranks))] if whole else [(rank, rank + 1) for rank in ranks]
-        for place, (start, stop) in enumerate(spans):
-            for arrival in paths.arrivals(start, stop) if stop > start else ():
-                at = arrival.labels[:, 0].astype(np.int64) if whole else np.full(len(arrival.rows), place)
-                yield arrival, at
-
-    norms, shares = (np.array([getattr(path, name) for path in found], dtype=float) for name in ("norm", "share"))
-    kappa = float(norms.sum() / paths.total_norm) if paths.total_norm > 0 and whole else math.nan
-    labels: list[Label] = [(("path", path.nodes),) for path in found]
-    return _Rows(labels, norms, shares, kappa, lambda: asked.pseudo_values(len(ranks), arrivals, "state"))
-
-
 # ------------------------------------------------------------------------------------------- the two sides
 
 
-def _side(asked: _Asked, rows: _Rows, name: str) -> Side:
+def _side(asked: Asked, rows: Rows, name: str) -> Side:
     run, losses, target = asked.run, asked.losses, asked.target
     way = run.way(target)
     by_lag = rows.by_lag or flow(way, losses, target, FOLDS["lag"], "lag")
@@ -352,7 +209,7 @@ def _compared(
     by: str,
     losses: tuple[str, ...] | None,
     sides: tuple[Side, ...],
-    rows: tuple[_Rows, _Rows],
+    rows: tuple[Rows, Rows],
     untested: str,
     paired: bool,
     partial: bool,
@@ -398,7 +255,7 @@ def _compared(
     )
 
 
-def _spread(rows: _Rows, place: Labels, size: int) -> Array:
+def _spread(rows: Rows, place: Labels, size: int) -> Array:
     """(size, B) pseudo-values, 0 where the side has no such row."""
     values = rows.values()
     spread = np.zeros((size, values.shape[1]))
