@@ -177,7 +177,7 @@ def test_render_writes_by_suffix(tmp_path, suffix):
 
 def test_a_path_is_highlighted_by_number_or_by_its_nodes(tmp_path):
     output("render", "--loss", "L4", "--highlight", "2", "-o", "number.dot", cwd=tmp_path)
-    output("render", "--highlight", "L4,yhat4,s4,s3,W", "-o", "nodes.dot", cwd=tmp_path)
+    output("render", "--loss", "L4", "--highlight", "L4,yhat4,s4,s3,W", "-o", "nodes.dot", cwd=tmp_path)
     assert (tmp_path / "number.dot").read_text() == (tmp_path / "nodes.dot").read_text()
 
 
@@ -324,7 +324,7 @@ def test_help_names_every_choice():
     for choice in (*CELLS, *ACTIVATIONS, *SCHEMES, *LEVELS, *FOLDS):
         assert choice in text
     names = {"demo", "info", "values", "paths", "flow", "tree", "check", "diagnose", "explain", "plot", "render"}
-    names |= {"debug", "train", "history"}
+    names |= {"debug", "train", "history", "diff"}
     assert set(cli.commands) == names
     for command in cli.commands:
         assert command in output("--help")

@@ -110,6 +110,12 @@ def test_the_adding_problem_is_learnt_by_the_readmes_command(tmp_path):
     highway = [index for index, route in enumerate(history["routes"]) if "highway" in route]
     over = [sum(shares[0][index] for index in highway) for shares in history["route_shares"]]
     assert over[0] < 0.6 < 0.8 < over[-1]
+    (command,) = [line for _, block in BLOCKS for line in block.splitlines() if "diff - adding" in line]
+    told = json.loads(run(["-m", "unrollviz", *shlex.split(command, comments=True)[1:], "--json"], tmp_path))
+    (row,) = [row for row in told["rows"] if row["label"] == {"weights": 1, "highway": 1}]
+    assert row["a"]["share"] < 0.3 < 0.5 < row["b"]["share"]
+    assert row["p"] < 0.001
+    assert row == max(told["rows"], key=lambda row: row["change"])
 
 
 def test_the_name_example_draws(tmp_path):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from unrollviz.api import Network, Run, unroll
     from unrollviz.check import Report
+    from unrollviz.compare import Comparison, diff
     from unrollviz.diagnose import Diagnosis
     from unrollviz.errors import TooManyPaths, UnrollvizError
     from unrollviz.flow import Flow
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Comparison": "compare",
     "Diagnosis": "diagnose",
     "Flow": "flow",
     "History": "history",
@@ -45,6 +47,7 @@ _HOME = {
     "adding": "samples",
     "article": "samples",
     "debug": "tui.app",
+    "diff": "compare",
     "first_names": "samples",
     "spell": "samples",
     "sunspots": "samples",
@@ -53,6 +56,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Comparison",
     "Diagnosis",
     "Flow",
     "History",
@@ -69,6 +73,7 @@ __all__ = [
     "adding",
     "article",
     "debug",
+    "diff",
     "first_names",
     "spell",
     "sunspots",

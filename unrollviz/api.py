@@ -136,14 +136,14 @@ class Run(unrolling.Unrolled):
         """∂L/∂target by one reverse sweep; of some losses only, where given. Shape of the target.
 
         With `truncate` without the paths of a longer lag: truncated backpropagation."""
-        chosen, name = self.loss_names(losses), self._target(target)
+        chosen, name = self.loss_names(losses), self.target_named(target)
         if truncate is not None:
             return truncation(self.graph, chosen, name, truncate).gradient
         return gradient(self.graph, chosen, name)
 
     def truncation(self, target: str, steps: int, losses: str | Sequence[str] | None = None) -> Truncation:
         """How far backpropagation truncated after `steps` steps is from the true gradient: cosine and norm ratio."""
-        return truncation(self.graph, self.loss_names(losses), self._target(target), steps)
+        return truncation(self.graph, self.loss_names(losses), self.target_named(target), steps)
 
     @property
     def recurrent_weight(self) -> str:
@@ -178,8 +178,8 @@ class Run(unrolling.Unrolled):
             raise UnknownName("level of detail", detail, [*LEVELS, "unit"])
         if detail == "unit":
             target = Target.named(to)
-            return UnitPaths(self.level("gate", self._target(target.node)), chosen, target)
-        name = self._target(to)
+            return UnitPaths(self.level("gate", self.target_named(target.node)), chosen, target)
+        name = self.target_named(to)
         return PathSet(self.level(detail, name), chosen, name)
 
     def tree(
@@ -189,7 +189,7 @@ class Run(unrolling.Unrolled):
         completions. `to` is the recurrent weight where not given.
 
         Raises UnknownName for an unknown loss, node or level of detail."""
-        target, chosen = self._target(to or self.recurrent_weight), self.loss_names(losses)
+        target, chosen = self.target_named(to or self.recurrent_weight), self.loss_names(losses)
         return PrefixTree(self.level(detail, target), chosen, target)
 
     def flow(
@@ -198,13 +198,14 @@ class Run(unrolling.Unrolled):
         """∂L/∂target taken apart by a fold.
 
         Args:
-            by: total, loss, entry, lag, temporal, route or path; `route:W_f,highway` counts some kinds of edges only;
+            by: total, loss, entry, lag, temporal, route or path; `route:W_f,highway` counts some kinds of edges only,
+                `uses:W_f,highway` says whether a path has any;
                 a function (label, edge) -> label, which is given None at a loss, and edges with the names of their
                 nodes, `lambda n, edge: (n or 0) + edge.tail.startswith("c")`; or several of these.
             detail: the level whose paths are counted; state where not given, op for routes, which no other level has.
 
         Raises UnknownName for an unknown fold, target, loss or level of detail, TooManyPaths for too many by path."""
-        chosen, name = self.loss_names(losses), self._target(target)
+        chosen, name = self.loss_names(losses), self.target_named(target)
         parts = [by] if isinstance(by, str) or not isinstance(by, Sequence) else by
         if "path" in parts:
             return PathSet(self.level(detail or "state", name), chosen, name).as_flow(parts)
@@ -235,7 +236,7 @@ class Run(unrolling.Unrolled):
             truncate: judge backpropagation truncated after so many steps; where not given, at its reach of 90 %.
             broken: the error by which the forward pass ended, this run being `ask(broken.partial)`.
         """
-        target, chosen = self._target(param or self.recurrent_weight), self.loss_names(None if broken else losses)
+        target, chosen = self.target_named(param or self.recurrent_weight), self.loss_names(None if broken else losses)
         return diagnose(self, self.level(), target, chosen, truncate, broken)
 
     def explain(self, loss: str, param: str, *, format: str = "text", numbers: bool = True) -> str:
@@ -281,7 +282,7 @@ class Run(unrolling.Unrolled):
 
     def plotted(self, name: str, param: str | None = None, losses: str | Sequence[str] | None = None) -> Plot:
         """The numbers of a plot in `plots.PLOTS`: what `plot` draws, and `unrollviz plot` prints."""
-        target = self._target(param or self.recurrent_weight)
+        target = self.target_named(param or self.recurrent_weight)
         return plots.plot(name, plots.Asked(self, self.level("state", target), tuple(self.loss_names(losses)), target))
 
     def plot(
@@ -300,7 +301,8 @@ class Run(unrolling.Unrolled):
 
         return figure(self.plotted(name, param, losses), title, theme)
 
-    def _target(self, name: str) -> str:
+    def target_named(self, name: str) -> str:
+        """The parameter or node of that name, to which paths can lead. Raises UnknownName, UnrollvizError."""
         if name.startswith("l1.") and name not in self.graph and name[3:] in self.graph:
             return name[3:]  # what it would be called if there were more layers
         several = [

@@ -28,7 +28,7 @@ from unrollviz.names import clean
 from unrollviz.network import Network as PlainNetwork
 from unrollviz.optim import Memory, optimizer_named
 from unrollviz.readers.limits import BYTES_LIMIT, bad, reading
-from unrollviz.readers.npz import read_arrays
+from unrollviz.readers.npz import read_arrays, read_names
 from unrollviz.training import Settings, State, check
 
 CHECKPOINT = "checkpoint.npz"
@@ -121,6 +121,13 @@ def read(path: str | Path, limit: int = BYTES_LIMIT) -> Checkpoint:
         settings = Settings(**{**given, "watch": tuple(given["watch"])})
         check(settings)
         return Checkpoint(network, settings, _state(network, settings, said, arrays), str(said["data"]))
+
+
+def is_checkpoint(path: str | Path, limit: int = BYTES_LIMIT) -> bool:
+    """Whether that is a run's folder, or a file with a checkpoint's arrays. Raises BadFile for a broken .npz."""
+    if Path(path).is_dir():
+        return True
+    return Path(path).suffix == ".npz" and {"state", "last"} <= set(read_names(path, limit))
 
 
 def _json(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:

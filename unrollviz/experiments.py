@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from unrollviz.api import Network, Run, unroll
+from unrollviz.api import Network, Run, ask, unroll
+from unrollviz.batch import REDUCTIONS, part, unreduced
+from unrollviz.checkpoints import is_checkpoint
+from unrollviz.checkpoints import read as read_checkpoint
 from unrollviz.errors import ShapeError, UnknownName, UnrollvizError
 from unrollviz.losses import LOSSES
 from unrollviz.names import clean
@@ -17,7 +20,7 @@ from unrollviz.readers.limits import BYTES_LIMIT
 from unrollviz.readers.sequence import read_npz, read_text
 from unrollviz.readers.weights import load
 from unrollviz.samples import SAMPLES, Sample, article_parts, spell
-from unrollviz.unrolled import check_size
+from unrollviz.unrolled import check_size, unroll_batch
 
 RANDOM_STEPS = 10
 """T of the random sequence that a model is run on where no data are given."""
@@ -39,18 +42,39 @@ def found_model(experiment: Experiment, limit: int = BYTES_LIMIT) -> Found | Non
     model = experiment.model
     if model.file is None:
         return None
+    if is_checkpoint(model.file, limit):
+        if model.readout or model.rnn or model.activation:
+            raise UnrollvizError(
+                f"{clean(model.file.name)} is a run's checkpoint, which says how it is built; give it alone"
+            )
+        network = read_checkpoint(model.file, limit).network
+        names = tuple(network.params)
+        shape = (network.activation, network.layers, network.bidirectional)
+        return Found(network.cell, network.params, *shape, names, (), "V", ("V",)).checked()
     return load(model.file, readout=model.readout, rnn=model.rnn, activation=model.activation, limit=limit)
 
 
-def run(experiment: Experiment, found: Found | None = None, limit: int = BYTES_LIMIT) -> Run:
-    """The experiment, unrolled; `found` where its model file has been read already.
+def run(
+    experiment: Experiment, found: Found | None = None, limit: int = BYTES_LIMIT, instances: int | None = None
+) -> Run:
+    """The experiment, unrolled; `found` where its model file has been read already; over the first `instances` only.
 
     Without a model file and data it is the article's network. A model without data is run on random numbers.
 
     Raises UnrollvizError where files are broken or parts do not fit each other.
     """
     network, sequence = assembled(experiment, found, limit)
-    return unroll(network, sequence.xs, sequence.targets, **sequence.options)
+    if instances is None:
+        return unroll(network, sequence.xs, sequence.targets, **sequence.options)
+    options = dict(sequence.options)
+    vocabulary, reduction = options.pop("vocabulary", None), options.pop("reduction")
+    whole = unreduced(network, sequence.xs, sequence.targets, **options)
+    if reduction not in REDUCTIONS:
+        raise UnknownName("reduction", reduction, REDUCTIONS)
+    first = np.arange(min(instances, whole.inputs.shape[1]))
+    batch = part(whole, first, reduction)
+    check_size(network, *batch.inputs.shape[:2])
+    return ask(unroll_batch(network, batch, vocabulary))
 
 
 def assembled(experiment: Experiment, found: Found | None = None, limit: int = BYTES_LIMIT) -> tuple[Network, Sequence]:

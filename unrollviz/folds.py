@@ -2,7 +2,7 @@
 
 A route says how often a path uses each kind of edge that carries a gradient back through time or down through the
 layers: the recurrent weight of each gate, the highway of a cell (c' = f ⊙ c: Hochreiter & Schmidhuber 1997's constant
-error carousel; h' = … + z ⊙ h in a GRU), the input weights of the layers above the first.
+error carousel; h' = … + z ⊙ h in a GRU), the input weights of the layers above the first. `uses` only says whether.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ GROUPS: dict[str, str] = {
 }
 """Kinds of edges that `route:weights,highway` counts together."""
 
+BY_EDGES: dict[str, int | None] = {"route": None, "uses": 1}
+"""What counts the edges of each kind on a path -> up to what number: `uses` says whether, and no more."""
+
 _COLUMNS = {"total": ("total",), "temporal": ("loss", "entry")}
 
 
@@ -52,16 +55,16 @@ class Grouping:
 
 
 def grouping(graph: Graph, by: By) -> Grouping:
-    """The fold that `by` names: one of FOLDS, `route`, `route:W_f,highway`, a function, or several of them.
+    """The fold that `by` names: one of FOLDS, `route`, `route:W_f,highway`, `uses`, a function, or several of them.
 
     `graph` is the one at level `op`. Raises UnknownName, with the nearest name."""
     if not (isinstance(by, str) or callable(by) or isinstance(by, Sequence)):
         raise UnrollvizError(
-            f"by is {by!r}; give {', '.join([*FOLDS, 'route', 'path'])}, a function, or several of them"
+            f"by is {by!r}; give {', '.join([*FOLDS, *BY_EDGES, 'path'])}, a function, or several of them"
         )
     parts = [_part(graph, one) for one in ([by] if isinstance(by, str) or callable(by) else by)]
     if not parts:
-        raise UnrollvizError(f"by names nothing to group by; choose among {', '.join([*FOLDS, 'route', 'path'])}")
+        raise UnrollvizError(f"by names nothing to group by; choose among {', '.join([*FOLDS, *BY_EDGES, 'path'])}")
     fold = tuple(column for part in parts for column in part.fold)
     reads = [(part.read, len(part.fold)) for part in parts]
 
@@ -88,10 +91,10 @@ def _part(graph: Graph, by: str | Labelling) -> Grouping:
         name = getattr(by, "__name__", "function")
         return Grouping(name, (name,), (Fold(cross=labels.cross, joins=True),), read=labels.read)
     name, _, chosen = by.partition(":")
-    if name == "route":
-        return _route(graph, by, chosen)
+    if name in BY_EDGES:
+        return _route(graph, by, chosen, BY_EDGES[name])
     if by not in FOLDS:
-        raise UnknownName("fold", by, [*FOLDS, "route", "path"])
+        raise UnknownName("fold", by, [*FOLDS, *BY_EDGES, "path"])
     return Grouping(by, _COLUMNS.get(by, (by,)), FOLDS[by])
 
 
@@ -153,7 +156,7 @@ def _gate_of(graph: Graph, factor: str) -> str | None:
     return gates.pop() if len(gates) == 1 else None
 
 
-def _route(graph: Graph, by: str, chosen: str) -> Grouping:
+def _route(graph: Graph, by: str, chosen: str, most: int | None) -> Grouping:
     known = kinds(graph)
     names = [name.strip() for name in chosen.split(",")] if chosen else list(known)
     groups = {group for group, _ in known.values()}
@@ -162,17 +165,21 @@ def _route(graph: Graph, by: str, chosen: str) -> Grouping:
         members = [edges for kind, (group, edges) in known.items() if name in (kind, group)]
         if not members:
             raise UnknownName("kind of edge", name, [*known, *(group for group in GROUPS if group in groups)])
-        columns.append(Fold(cross=_count(frozenset().union(*members))))
+        columns.append(Fold(cross=_count(frozenset().union(*members), most), joins=most is not None))
     if not names:
         raise UnrollvizError("nothing here carries a gradient through time, so that there are no routes")
     return Grouping(by, tuple(names), tuple(columns), routes=True)
 
 
-def _count(edges: frozenset[tuple[str, str, int]]) -> Callable[[Labels, Edge], tuple[Labels, Labels | None]]:
-    """Adds 1 to the labels of paths that cross one of `edges`."""
+def _count(
+    edges: frozenset[tuple[str, str, int]], most: int | None
+) -> Callable[[Labels, Edge], tuple[Labels, Labels | None]]:
+    """Adds 1 to the labels of paths that cross one of `edges`, up to `most` where given."""
 
     def cross(labels: Labels, edge: Edge) -> tuple[Labels, Labels | None]:
-        return (labels + 1 if (edge.head, edge.tail, edge.key) in edges else labels), None
+        if (edge.head, edge.tail, edge.key) not in edges:
+            return labels, None
+        return (labels + 1 if most is None else np.minimum(labels + 1, most)), None
 
     return cross
 

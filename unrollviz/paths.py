@@ -164,7 +164,7 @@ class PathSet:
         first = np.zeros(1, dtype=np.int64)
         with arithmetic():
             for start, stop in self._spans():
-                for arrival in self._arrivals(start, stop):
+                for arrival in self.arrivals(start, stop):
                     total.add(first, arrival.cotangents.sum(axis=0, keepdims=True), arrival.edge.jacobian)
         return np.asarray(total.result()[0])
 
@@ -278,7 +278,8 @@ class PathSet:
     def _blocks(self) -> Iterator[PathTable]:
         return (self._table(start, stop) for start, stop in self._spans())
 
-    def _arrivals(self, start: int, stop: int) -> Iterator[Arrival]:
+    def arrivals(self, start: int, stop: int) -> Iterator[Arrival]:
+        """The arrivals (see `sweep`) of the paths with ranks from `start` up to `stop`; labels: rank, loss, entry."""
         columns = (self._order.fold(start, stop), LOSS, ENTRY)
         return sweep(self.graph, self.losses, [self.target], columns)
 
@@ -288,7 +289,7 @@ class PathSet:
         size = self.total_norm
         direction = self.gradient / size if size > 0 else self.gradient
         with arithmetic():
-            for arrival in self._arrivals(start, stop):
+            for arrival in self.arrivals(start, stop):
                 jacobian = arrival.edge.jacobian
                 labels.append(arrival.labels)
                 norms.append(times_power(jacobian.row_norms(arrival.rows), arrival.exponents))

@@ -15,6 +15,7 @@ from unrollviz.cli.check import check
 from unrollviz.cli.debug import debug
 from unrollviz.cli.demo import demo
 from unrollviz.cli.diagnose import diagnose
+from unrollviz.cli.diff import diff
 from unrollviz.cli.explain import explain
 from unrollviz.cli.flow import flow
 from unrollviz.cli.history import history
@@ -29,7 +30,7 @@ from unrollviz.cli.values import values
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.names import clean
 
-COMMANDS = (demo, info, values, paths, flow, tree, check, diagnose, explain, plot, render, debug, train, history)
+COMMANDS = (demo, info, values, paths, flow, tree, check, diagnose, explain, plot, render, debug, train, history, diff)
 
 
 class Commands(click.Group):

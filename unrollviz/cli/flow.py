@@ -28,8 +28,8 @@ from unrollviz.cli.terminal import say, say_json
     default=["lag"],
     show_default="lag",
     multiple=True,
-    type=Name(lambda: [*table("sweep", "FOLDS")(), "route", "path"]),
-    help="total, loss, entry (step k), lag (t - k), temporal (M[t,k]), route, path. Give it twice for a product.",
+    type=Name(lambda: [*table("sweep", "FOLDS")(), "route", "uses", "path"]),
+    help="total, loss, entry (step k), lag (t - k), temporal (M[t,k]), route, uses, path. Give it twice for a product.",
 )
 @click.option(
     "--detail",
@@ -61,7 +61,7 @@ def flow(
 
     A route is how often a path uses each kind of edge: the recurrent weight of each gate (W_i, W_f, …), the highway of
     a cell (f: c' = f ⊙ c), the input weights between layers. route:weights,highway counts kinds together, for long
-    sequences.
+    sequences; uses:weights,highway only tells whether a path uses them.
 
     \b
       unrollviz flow --text "hello world" --by lag

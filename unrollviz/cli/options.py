@@ -49,8 +49,7 @@ def all_of(*options: Options) -> Options:
 
 
 steps_option = click.option("--steps", type=click.IntRange(min=1), metavar="T", help="T steps of random numbers.")
-sources = all_of(
-    click.argument("spec", required=False, metavar="[SPEC]"),
+data_options = all_of(
     click.option("--text", metavar="TEXT", help='Predict each next letter of TEXT; "hello" has T = 4 steps.'),
     click.option(
         "--text-file", type=click.Path(path_type=Path), metavar="FILE", help="The same with a UTF-8 text file."
@@ -67,6 +66,7 @@ sources = all_of(
         help="Shipped data: names, sunspots or adding (the adding problem).",
     ),
 )
+sources = all_of(click.argument("spec", required=False, metavar="[SPEC]"), data_options)
 network_options = all_of(
     click.option("--cell", type=Name(table("cells", "CELLS")), help="elman, gru or lstm.  [default: elman]"),
     click.option("--hidden", type=int, metavar="D", help="State units d.  [default: 3; 8 with text or data]"),

@@ -109,7 +109,7 @@ def _paths(count: int) -> str:
 
 def _by_kind(run: Run, flow: Flow, routes: Sequence[str]) -> list[str]:
     """A row a kind of edge: the share of the paths that use it at all, and how often they do."""
-    if not routes:
+    if not routes or "route" not in flow.by:
         return []
     columns = {name: flow.labels[:, flow.columns.index(name)].astype(np.int64) for name in routes}
     rows = [
