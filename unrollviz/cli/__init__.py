@@ -19,6 +19,7 @@ from unrollviz.cli.explain import explain
 from unrollviz.cli.flow import flow
 from unrollviz.cli.history import history
 from unrollviz.cli.info import info
+from unrollviz.cli.learn import learn
 from unrollviz.cli.paths import paths
 from unrollviz.cli.plot import plot
 from unrollviz.cli.render import render
@@ -29,7 +30,7 @@ from unrollviz.cli.values import values
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.names import clean
 
-COMMANDS = (demo, info, values, paths, flow, tree, check, diagnose, explain, plot, render, debug, train, history)
+COMMANDS = (demo, info, values, paths, flow, tree, check, diagnose, explain, plot, render, debug, train, history, learn)
 
 
 class Commands(click.Group):
