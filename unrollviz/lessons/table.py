@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unrollviz.errors import UnknownName
-from unrollviz.lessons import counting
+from unrollviz.lessons import bugs, counting, fourpaths, highway, product, readout, vanishing
 from unrollviz.lessons.steps import Lesson
 
 LESSONS: tuple[Lesson, ...] = (
@@ -12,6 +12,43 @@ LESSONS: tuple[Lesson, ...] = (
         "Count the parameters",
         "You can tell the shape of every parameter, and how many numbers there are to learn.",
         counting.steps,
+    ),
+    Lesson(
+        "readout",
+        "The gradient of V: a feed-forward chain at each step",
+        "You can write down ∂L/∂V of a recurrent network as that of a feed-forward one, step by step.",
+        readout.steps,
+    ),
+    Lesson(
+        "paths",
+        "The four paths from L₄ to W",
+        "You can name every path from a loss to W, and say how many there are.",
+        fourpaths.steps,
+    ),
+    Lesson(
+        "product",
+        "The product ∂s_t/∂s_k",
+        "You can write ∂s_t/∂s_k as a product, in its order, and say what a factor is.",
+        product.steps,
+    ),
+    Lesson(
+        "vanishing",
+        "Vanishing and exploding gradients",
+        "You can work out how much of a gradient is left after many steps, and what clipping does.",
+        vanishing.steps,
+    ),
+    Lesson(
+        "highway",
+        "Why the highway of an LSTM helps",
+        "You can say through which routes an LSTM's gradient goes, and what the forget bias has to do with it.",
+        highway.steps,
+    ),
+    Lesson(
+        "bug",
+        "Find the planted bug",
+        "You can tell three common errors in a backward pass apart by the lags at which its terms are wrong.",
+        bugs.steps,
+        bugs.bench,
     ),
 )
 
