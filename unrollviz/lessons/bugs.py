@@ -15,6 +15,7 @@ from unrollviz.draw.text import table
 from unrollviz.jacobians import frobenius
 from unrollviz.lessons.answers import Choice, Names, Number
 from unrollviz.lessons.steps import Ask, Step, Tell, Tool
+from unrollviz.names import typeset
 from unrollviz.samples import article
 
 T = 4
@@ -54,15 +55,15 @@ class Bug:
         return terms
 
 
-FORGOTTEN = Bug("a path is forgotten", ("for k in range(4, 1, -1):", "range(4, 0, -1)"), until=2)
+FORGOTTEN = Bug("a path is forgotten", ("for k in range(4, 1, -1):", "for k in range(4, 0, -1):"), until=2)
 TRANSPOSED = Bug(
     "W is transposed",
-    ("J = diag(1 - s[j]**2) @ W.T", "diag(1 - s[j]**2) @ W"),
+    ("J = diag(1 - s[j]**2) @ W.T", "J = diag(1 - s[j]**2) @ W"),
     link=lambda W, slope: slope[:, None] * W.T,
 )
 REVERSED = Bug(
     "the product is in the wrong order",
-    ("P = J[2] @ J[3] @ J[4]", "J[4] @ J[3] @ J[2]"),
+    ("P = J[2] @ J[3] @ J[4]", "P = J[4] @ J[3] @ J[2]"),
     product=lambda links: reduce(np.matmul, links[::-1]),
 )
 BUGS = (FORGOTTEN, TRANSPOSED, REVERSED)
@@ -75,20 +76,27 @@ def bench() -> Stepper:
 
 def comparing(bug: Bug) -> Tool:
     """The tool `compare`: the debugger's run against the backward pass with the bug, term by term."""
-    theirs = bug.terms(article())
+    run = article()
+    theirs, W = bug.terms(run), run.network.params["W"]
 
     def compared(stepper: Stepper) -> list[str]:
         rows = []
-        for path in stepper.run.paths(LOSS, "W"):
-            other = theirs.get(path.entry, np.zeros_like(path.term))
-            away = frobenius(other - path.term)
-            rows.append([f"s{path.entry}", path.lag, frobenius(path.term), frobenius(other), away])
-        total, other = stepper.run.gradient("W", LOSS), sum(theirs.values())
-        rows.append(["sum", "", frobenius(total), frobenius(np.asarray(other)), frobenius(other - total)])
-        cells = [[str(cell) if isinstance(cell, (str, int)) else f"{cell:.4f}" for cell in row] for row in rows]
-        return table(["enters at", "lag", "debugger", "by hand", "difference"], cells, left=(0,))
+        right = {path.entry: path.term for path in stepper.run.paths(LOSS, "W")}
+        for k in range(T, 0, -1):  # a path that has been cut has no term
+            term, other = (terms.get(k, np.zeros_like(W)) for terms in (right, theirs))
+            rows.append([typeset(f"s{k}"), str(T - k), *_figures(term, other)])
+        rows.append(["sum", "", *_figures(stepper.run.gradient("W", LOSS), _sum(theirs))])
+        return table(["enters at", "lag", "debugger", "by hand", "difference"], rows, left=(0,))
 
     return Tool("compare", "the norms of the terms: the debugger's, those by hand, their difference", compared)
+
+
+def _figures(right: Array, other: Array) -> list[str]:
+    return [f"{frobenius(term):.4f}" for term in (right, other, other - right)]
+
+
+def _sum(terms: dict[int, Array]) -> Array:
+    return np.asarray(np.sum(list(terms.values()), axis=0))
 
 
 def differing(run: Run, bug: Bug) -> list[int]:
@@ -101,7 +109,7 @@ def differing(run: Run, bug: Bug) -> list[int]:
 def steps() -> tuple[Step, ...]:
     run = article()
     right = frobenius(run.gradient("W", LOSS))
-    wrong = {bug.name: frobenius(sum(bug.terms(run).values(), np.zeros((3, 3)))) for bug in BUGS}
+    wrong = {bug.name: frobenius(_sum(bug.terms(run))) for bug in BUGS}
     lost = run.paths(LOSS, "W")[differing(run, FORGOTTEN)[0]]
     return (
         Tell(
@@ -116,12 +124,12 @@ def steps() -> tuple[Step, ...]:
             "A term that is 0 by hand is not there at all. The others are right.",
         ),
         Ask(
-            "Prove it. Where must the debugger's graph be cut for the two to agree? Try cut sA -> sB, then compare; undo "
-            "takes a cut back. Answer with the two states.",
+            "Prove it. Where must the debugger's graph be cut for the two to agree? Cut it, for instance cut s4 -> s3, "
+            "and compare; undo takes a cut back. Answer with the two states.",
             Names(lost.nodes[-3:-1], ordered=True),
             f"The forgotten path enters W at {lost.nodes[-2]}. Over which step back does no other path go?",
-            f"With cut {lost.nodes[-3]} -> {lost.nodes[-2]} both give {wrong[FORGOTTEN.name]:.4f}: an error in a loop's "
-            "end, and a loss that falls all the same.",
+            f"With cut {lost.nodes[-3]} -> {lost.nodes[-2]} both give {wrong[FORGOTTEN.name]:.4f}. "
+            "Just the end of a loop is wrong, and the network learns all the same, only worse.",
             tools=(comparing(FORGOTTEN),),
         ),
         _case(
@@ -130,10 +138,10 @@ def steps() -> tuple[Step, ...]:
             wrong,
             "Which terms are right? A path with no step back meets no W on its way; one step back meets it once.",
         ),
-        Tell("W is d × d, so that its transpose fits everywhere. (If you have cut anything, undo brings it back.)"),
+        Tell("W is d × d, so that its transpose fits everywhere."),
         Ask(
-            "Program C: before you look. If a product of Jacobians is multiplied in the wrong order, up to which lag are "
-            "the terms still right?",
+            "Program C. Before you look: if a product of Jacobians is multiplied in the wrong order, up to which lag "
+            "are the terms still right?",
             Number(min(differing(run, REVERSED)) - 1),
             "A lag of 0 has no factor ∂s_j/∂s_(j-1), a lag of 1 has one. When does order begin to matter?",
             "One matrix has no order; two have. So this bug hides in sequences of one or two steps.",
@@ -146,10 +154,7 @@ def steps() -> tuple[Step, ...]:
             wrong,
             "Up to which lag are the terms right? A transposed W is seen at a lag of 1, an order only at 2.",
         ),
-        Tell(
-            "So one table tells them apart: a term that is 0; wrong from a lag of 1 on; wrong from a lag of 2 on.\n"
-            "Try: unrollviz check, which does this for every parameter, and unrollviz debug."
-        ),
+        Tell("So one table tells them apart: a term that is 0; wrong from a lag of 1 on; wrong from a lag of 2 on."),
     )
 
 
@@ -159,6 +164,6 @@ def _case(letter: str, bug: Bug, wrong: dict[str, float], hint: str) -> Ask:
         "with it.",
         Choice(tuple(one.name for one in BUGS), BUGS.index(bug)),
         hint,
-        f"The line is {bug.line[0]} and should read {bug.line[1]}",
+        f"The line, and what it should be:\n  {bug.line[0]}\n  {bug.line[1]}",
         tools=(comparing(bug),),
     )

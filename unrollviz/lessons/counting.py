@@ -74,5 +74,4 @@ def steps() -> tuple[Step, ...]:
             f"{lstm.count_parameters()}.",
             ((Number(4 * int(count)), "V and c are there only once."),),
         ),
-        Tell("Try: unrollviz info --hidden 64, and unrollviz info --cell lstm."),
     )

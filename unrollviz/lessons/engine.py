@@ -88,11 +88,16 @@ class Turn:
 
 def opened(lesson: Lesson, at: int = 0, outcomes: tuple[tuple[int, str], ...] = ()) -> Turn:
     """The lesson at a question, the first where there is no such one."""
-    session = Session(lesson, lesson.steps(), bench=lesson.bench() if lesson.bench else None)
+    session = Session(lesson, lesson.steps(), bench=_bench(lesson))
     if 0 < at < len(session.questions):
         session = replace(session, at=at, outcomes=tuple(pair for pair in outcomes if pair[0] < at))
     title = Line(lesson.title, "title")
     return Turn(session, (title, *_shown(session)))
+
+
+def _bench(lesson: Lesson) -> Stepper | None:
+    """A debugger on which nothing has been changed, for every question."""
+    return lesson.bench() if lesson.bench else None
 
 
 def taken(session: Session, typed: str) -> Turn:
@@ -114,22 +119,20 @@ def _judged(session: Session, typed: str) -> Turn:
     if found.right is None:
         return Turn(session, (Line(found.remark, "note"),))
     if found.right:
-        said = Line(" ".join(filter(None, ("Right.", found.remark, question.tells))), "right")
-        return _gone_on(session, RIGHT, said)
+        return _gone_on(session, RIGHT, " ".join(filter(None, ("Right.", found.remark, question.tells))), "right")
     if session.wrong + 1 < TRIES:
         return Turn(replace(session, wrong=session.wrong + 1), (Line(f"Not yet. {found.remark}", "wrong"),))
-    return _gone_on(session, REVEALED, _answer(question, "No."))
+    return _gone_on(session, REVEALED, _answer(question, "No."), "wrong")
 
 
-def _answer(question: Ask, word: str) -> Line:
-    shown = question.expects.shown
-    return Line(f"{word} The answer: {shown}{'' if shown.endswith('.') else '.'} {question.tells}".strip(), "wrong")
+def _answer(question: Ask, word: str) -> str:
+    return f"{word} The answer: {question.expects.shown}. {question.tells}"
 
 
-def _gone_on(session: Session, outcome: str, said: Line) -> Turn:
+def _gone_on(session: Session, outcome: str, said: str, tone: str) -> Turn:
     outcomes = (*(pair for pair in session.outcomes if pair[0] != session.at), (session.at, outcome))
-    after = replace(session, at=session.at + 1, outcomes=outcomes, wrong=0)
-    return Turn(after, (said, Line(""), *_shown(after)))
+    after = replace(session, at=session.at + 1, outcomes=outcomes, wrong=0, bench=_bench(session.lesson))
+    return Turn(after, (*_lines(said, tone), Line(""), *_shown(after)))
 
 
 def _shown(session: Session) -> tuple[Line, ...]:
@@ -139,7 +142,8 @@ def _shown(session: Session) -> tuple[Line, ...]:
     told = [line for step in between if isinstance(step, Tell) for line in (*_lines(step.text), Line(""))]
     if session.finished:
         score = f"Done: {session.right} of {len(session.questions)} right. {session.lesson.teaches}"
-        return (*told, Line(score, "title"))
+        tries = [Line(f"  {command}") for command in session.lesson.tries]
+        return (*told, Line(score, "title"), Line("To go on:"), *tries)
     question = session.question
     number = f"Question {session.at + 1} of {len(session.questions)}. "
     first, *rest = _lines(question.asks, "ask")
@@ -160,13 +164,13 @@ def _hint(session: Session) -> Turn:
 
 
 def _skip(session: Session) -> Turn:
-    return _gone_on(session, SKIPPED, _answer(session.question, "Skipped."))
+    return _gone_on(session, SKIPPED, _answer(session.question, "Skipped."), "note")
 
 
 def _back(session: Session) -> Turn:
     if session.at == 0:
         return Turn(session, (Line("This is the first question.", "note"),))
-    before = replace(session, at=session.at - 1, wrong=0)
+    before = replace(session, at=session.at - 1, wrong=0, bench=_bench(session.lesson))
     return Turn(before, _shown(before))
 
 
@@ -187,10 +191,10 @@ _DO = {"hint": _hint, "skip": _skip, "back": _back, "quit": _quit, "help": _help
 
 
 def _tool(session: Session, typed: str) -> Turn | None:
-    """The answer of a tool, or of the debugger, where `typed` asks one."""
-    name = typed.strip().partition(" ")[0]
+    """What a tool or the debugger says, where `typed` asks one of them."""
     if session.bench is None:
         return None
+    name = typed.strip().partition(" ")[0]
     for tool in session.question.tools:
         if name.lower() == tool.name:
             return Turn(session, tuple(Line(f"  {line}") for line in tool.says(session.bench)))

@@ -113,7 +113,6 @@ def steps() -> tuple[Step, ...]:
         ),
         Tell(
             f"And the sum is right: the four terms and one reverse sweep differ by "
-            f"{float(np.abs(paths.sum() - total).max()):.1g}.\n"
-            "Try: unrollviz paths --loss L4 --param W, and unrollviz explain L4 W."
+            f"{float(np.abs(paths.sum() - total).max()):.1g}."
         ),
     )

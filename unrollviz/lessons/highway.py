@@ -11,6 +11,7 @@ from unrollviz.draw.text import bar, integer, percent, table
 from unrollviz.jacobians import frobenius
 from unrollviz.lessons.answers import Choice, Number
 from unrollviz.lessons.steps import Ask, Step, Tell
+from unrollviz.names import derivative, typeset
 
 STEPS, HIDDEN, OPENED = 20, 8, 2.0
 MOST = STEPS // 2
@@ -34,6 +35,7 @@ def mean_forget(run: Run) -> float:
 def steps() -> tuple[Step, ...]:
     elman, shut, open_ = network_run("elman"), network_run("lstm"), network_run("lstm", OPENED)
     loss = f"L{STEPS}"
+    at_cell, at_state = derivative(loss, "c1"), derivative(loss, "s1")
     norms = [frobenius(run.gradient(node, loss)) for run, node in ((elman, "s1"), (shut, "c1"), (open_, "c1"))]
     flow = open_.flow("c1", by="route:highway", losses=loss)
     uses = flow.labels[:, 0]
@@ -49,30 +51,30 @@ def steps() -> tuple[Step, ...]:
         Tell(
             "An LSTM carries a second state c, the cell state:\n"
             "  c_t = f_t ⊙ c_(t-1) + i_t ⊙ g_t        h_t = o_t ⊙ tanh(c_t)\n"
-            "f, i and o are gates between 0 and 1, computed by sigmoids from x_t and h_(t-1). The way from c_t straight "
-            "to c_(t-1), over f_t ⊙ c_(t-1), is called the highway."
+            "f, i and o are gates between 0 and 1, computed by sigmoids from x_t and h_(t-1). The way "
+            "straight from c_t to c_(t-1), over f_t ⊙ c_(t-1), is called the highway."
         ),
         _highway_factor(shut),
         Ask(
-            f"With forget biases of 0 the forget gates of this random LSTM are {first:.2f} on average. If every one were "
-            f"0.5: what is left of a gradient after {back} steps on the highway?",
+            f"With forget biases of 0 the forget gates of this random LSTM are {first:.2f} on average. If every one "
+            f"were 0.5: what is left of a gradient after {back} steps on the highway?",
             Number(0.5**back, 0.05, 3),
             "The factors along a path are multiplied. You may type 2^10 for a power.",
             f"0.5^{back}. A half open gate is no highway.",
             ((Number(0.5 * back, 0.05), "That is a sum; along a path factors are multiplied."),),
         ),
         Ask(
-            f"So guess: how does ‖∂L_{STEPS}/∂c_1‖ of this LSTM compare with ‖∂L_{STEPS}/∂s_1‖ of an Elman network of "
+            f"So guess: how does ‖{at_cell}‖ of this LSTM compare with ‖{at_state}‖ of an Elman network of "
             f"the same size, both with {HIDDEN} units and orthogonal weights?",
             Choice(("it is larger", "it is smaller"), int(norms[1] < norms[0])),
             "The LSTM halves a gradient at every step. An orthogonal W keeps norms; only tanh′ takes something away.",
             f"{norms[1]:.2g} against {norms[0]:.2g}. It is not the name LSTM that helps.",
         ),
         Tell(
-            f"Now {OPENED:g} is added to the forget biases b_f. The gates open to {mean_forget(open_):.2f} on average."
+            f"Now {OPENED:g} is added to the forget biases b_f. The gates then are {mean_forget(open_):.2f} on average."
         ),
         Ask(
-            f"By how much does that change ‖∂L_{STEPS}/∂c_1‖?",
+            f"By how much does that change ‖{at_cell}‖?",
             _grown(norms[2] / norms[1]),
             f"Every step on the highway now keeps {mean_forget(open_) / first:.2f} times as much as before; there are "
             f"{back} of them.",
@@ -80,8 +82,8 @@ def steps() -> tuple[Step, ...]:
             "Cummins 2000; Jozefowicz, Zaremba & Sutskever 2015).",
         ),
         Tell(
-            f"From L_{STEPS} back to c_1 lead {integer(sum(flow.counts))} paths: at every step a path may take the "
-            f"highway, or a detour through a gate and its W. {100 * part:.2g} % of them take the highway for {MOST} or "
+            f"From {typeset(loss)} back to c₁ lead {integer(sum(flow.counts))} paths: at every step a path may take "
+            f"the highway, or a detour through a gate and its W. {100 * part:.2g} % of them take the highway for {MOST} or "
             f"more of the {back} steps."
         ),
         Ask(
@@ -101,7 +103,6 @@ def steps() -> tuple[Step, ...]:
             "What decided between a gradient of 0.00003 and one of 0.1 above?",
             "unrollviz flow --by route:weights,highway and unrollviz diagnose show them, and history while it learns.",
         ),
-        Tell("Try: unrollviz flow --cell lstm --steps 20 --by route:weights,highway --limit 5"),
     )
 
 

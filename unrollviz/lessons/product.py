@@ -54,7 +54,7 @@ def steps() -> tuple[Step, ...]:
             "A program that multiplies in the wrong order is wrong silently, and only from a lag of 2 on.",
         ),
         Ask(
-            f"The norms are ‖∂s₄/∂s₃‖ = {frobenius(first):.4f} and ‖∂s₃/∂s₂‖ = {frobenius(second):.4f}; their product is "
+            f"The norms are ‖∂s₄/∂s₃‖ = {frobenius(first):.4f} and ‖∂s₃/∂s₂‖ = {frobenius(second):.4f}; multiplied, "
             f"{apart:.4f}. What is the norm of the product ∂s₄/∂s₂ here?",
             _compared(both, apart),
             "‖A B‖ ≤ ‖A‖ ‖B‖. Equality needs that B sends everything where A stretches most.",
@@ -66,7 +66,6 @@ def steps() -> tuple[Step, ...]:
             "If s₄ changes by a little, by how much does s₄ change?",
             "An empty product is the identity, as an empty sum is 0: nothing is lost on a path without steps back.",
         ),
-        Tell("Try: unrollviz explain L4 W, where each product stands with its norm."),
     )
 
 

@@ -50,10 +50,10 @@ def steps() -> tuple[Step, ...]:
             f"{derivative(loss, 'V')} = {chain}: the chain of a network with one hidden layer.",
         ),
         Ask(
-            f"∂⁺{typeset(output)}/∂V is a product with the hidden layer. Which node is the hidden layer here?",
+            f"In the small network v multiplies the hidden layer h. Which node has the part of h for {typeset(loss)}?",
             Names((state,), stem="s"),
             "It is what V multiplies in ŷ_t = softmax(V s_t + c).",
-            f"The state plays the part of h. So its values are in the gradient: {derivative(loss, 'V')} = "
+            f"Its values are in the gradient: {derivative(loss, 'V')} = "
             f"(ŷ - target) {typeset(state)}ᵀ for softmax with cross-entropy.",
             ((Names((f"s{STEP - 1}",)), "Not the state before: that is what W multiplies. V multiplies the new one."),),
         ),
@@ -86,5 +86,4 @@ def steps() -> tuple[Step, ...]:
             "Which other step's gradient is in (ŷ - target) sᵀ?",
             "Once the forward pass is done, each chain stands alone. For W this is different: the next lesson.",
         ),
-        Tell("Try: unrollviz explain L V, and unrollviz explain L3 V."),
     )

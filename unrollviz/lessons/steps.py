@@ -66,6 +66,7 @@ class Lesson:
         name: what it is called on the command line.
         title, teaches: what it is about, and what one can do after it.
         steps: works its steps out, with every number in them, from a run; takes a moment.
+        tries: commands that go on from here.
         bench: a debugger whose commands can be typed at its questions; None where there is none.
     """
 
@@ -73,4 +74,5 @@ class Lesson:
     title: str
     teaches: str
     steps: Callable[[], tuple[Step, ...]]
+    tries: tuple[str, ...]
     bench: Callable[[], Stepper] | None = None

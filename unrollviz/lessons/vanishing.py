@@ -8,6 +8,7 @@ from unrollviz.api import Network, Run, unroll
 from unrollviz.draw.text import table
 from unrollviz.lessons.answers import Choice, Number
 from unrollviz.lessons.steps import Ask, Step, Tell
+from unrollviz.names import typeset
 
 STEPS, SMALL, LARGE, PART = 50, 0.9, 1.1, 0.01
 
@@ -38,7 +39,8 @@ def steps() -> tuple[Step, ...]:
             f"∂s_t/∂s_k is a product of plain numbers. Let it run over {STEPS} steps."
         ),
         Ask(
-            f"w = {SMALL}. A gradient of 1 arrives at s_{STEPS}. How much of it is left at s_0, {STEPS} steps back?",
+            f"w = {SMALL}. A gradient of 1 arrives at {typeset(f's{STEPS}')}. How much of it is "
+            f"left at s₀, {STEPS} steps back?",
             Number(shrunk, 0.03, 3),
             f"Every step multiplies it by {SMALL}: {SMALL} · {SMALL} · {SMALL} …, {STEPS} times. You may type 2^10 for "
             "a power.",
@@ -65,7 +67,7 @@ def steps() -> tuple[Step, ...]:
             ((Number(gone - 1), f"Nearly: {SMALL}^{gone - 1} is {left_after(small, gone - 1):.5f}, still above."),),
         ),
         Ask(
-            f"Now with tanh: s_t = tanh(w s_(t-1)), w = {LARGE}, from s_0 = 0.5. What becomes of the gradient over "
+            f"Now with tanh: s_t = tanh(w s_(t-1)), w = {LARGE}, from s₀ = 0.5. What becomes of the gradient over "
             f"{STEPS} steps?",
             Choice(
                 (f"it explodes as before, to {grown:.0f}", "it stays about 1", "it vanishes"),
@@ -76,13 +78,13 @@ def steps() -> tuple[Step, ...]:
             + "\n".join("  " + line for line in _table(rows)),
         ),
         Ask(
-            f"Back to s_t = {SMALL} s_(t-1). The paths from L_{STEPS} to w have lags from 0 to {STEPS - 1}. Is the term "
-            "of lag 0 the largest?",
+            f"Back to s_t = {SMALL} s_(t-1). The paths from {typeset(f'L{STEPS}')} to w have lags 0 to {STEPS - 1}. "
+            "Is the term of lag 0 the largest?",
             Choice(("yes, by far", "no, they are all alike"), int(np.allclose(norms, norms[0]))),
             f"A term is ∂L/∂s_T · {SMALL}^lag · s_(k-1): what the gradient loses, and what w multiplied there.",
-            f"s_(k-1) = 0.5 · {SMALL}^(k-1) is the larger the earlier, so the two effects cancel here: the norms of all "
-            f"terms are {norms.min():.3g} to {norms.max():.3g}. A gradient that vanishes and a term that vanishes are "
-            "not the same.",
+            f"s_(k-1) = 0.5 · {SMALL}^(k-1) is the larger the earlier, and the two effects cancel here: all terms have "
+            f"the norm {norms[0]:.3g}. A gradient that vanishes does not yet make a term vanish: what W multiplied "
+            "counts too.",
         ),
         Ask(
             "Clipping scales the whole gradient down to a norm where it is larger. What does it help against?",
@@ -99,7 +101,6 @@ def steps() -> tuple[Step, ...]:
             "All terms are scaled alike, so the shares of distant steps stay as they are; against vanishing one needs "
             "another architecture: the next lesson.",
         ),
-        Tell('Try: unrollviz flow --text "hello world" --by lag, and unrollviz diagnose --text "hello world".'),
     )
 
 
