@@ -162,16 +162,20 @@ class Choice:
         return self.listed[self.right]
 
     def judge(self, text: str) -> Judgement:
-        typed = _bare(text)
-        letters = ascii_lowercase[: len(self.options)]
-        chosen = letters.find(typed) if len(typed) == 1 else -1
-        if chosen < 0 and typed:
-            alike = [i for i, option in enumerate(self.options) if _bare(option).startswith(typed)]
-            chosen = alike[0] if len(alike) == 1 else -1
-        if chosen < 0:
-            return Judgement(None, f"Type one of the letters {', '.join(letters)}.")
+        chosen = self._chosen(_bare(text))
+        if chosen is None:
+            return Judgement(None, f"Type one of the letters {', '.join(ascii_lowercase[: len(self.options)])}.")
         remark = self.remarks[chosen] if self.remarks and chosen != self.right else ""
         return Judgement(chosen == self.right, remark)
+
+    def _chosen(self, typed: str) -> int | None:
+        """By its letter, its words, both, or the beginning of its words where no other option has it too."""
+        letters, words, both = ascii_lowercase, [*map(_bare, self.options)], [*map(_bare, self.listed)]
+        for names in (letters[: len(words)], words, both):
+            if typed and typed in list(names):
+                return list(names).index(typed)
+        alike = [i for i, option in enumerate(words) if typed and option.startswith(typed)]
+        return alike[0] if len(alike) == 1 else None
 
 
 def _bare(text: str) -> str:

@@ -83,8 +83,8 @@ def steps() -> tuple[Step, ...]:
         ),
         Tell(
             f"From {typeset(loss)} back to c₁ lead {integer(sum(flow.counts))} paths: at every step a path may take "
-            f"the highway, or a detour through a gate and its W. {100 * part:.2g} % of them take the highway for {MOST} or "
-            f"more of the {back} steps."
+            f"the highway, or a detour through a gate and its W. {100 * part:.2g} % of them take the highway for "
+            f"{MOST} or more of the {back} steps."
         ),
         Ask(
             f"Guess: what share of the gradient do these {100 * part:.2g} % of the paths carry?",

@@ -44,7 +44,7 @@ def number(text: str) -> float | None:
         return float(_WORDS.index(text))
     text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text) if re.match(r"[1-9]", text) else text
     text = re.sub(r"(?<=\d),(?=\d)", ".", text).replace("^", "**")
-    text = re.sub(r"(?<![\w.])\d+(?![\w.])", r"\g<0>.0", text)  # floats: 9**9**9 overflows at once
+    text = re.sub(r"(?<![\w.])(?<!\de[+-])\d+(?![\w.])", r"\g<0>.0", text)  # floats: 9**9**9 overflows at once
     try:
         value = SimpleEval(operators=_OPERATORS, functions={}, names={}).eval(text)
     except Exception:  # whatever is typed, it is then no number
