@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -243,7 +244,7 @@ def test_shapes_as_people_type_them(typed):
     assert Shape((3,), ("d",)).judge("3x1").right is True
 
 
-@pytest.mark.parametrize("typed", ["b", "B", "b)", "(b)", "exploding", "explod", "b) exploding"])
+@pytest.mark.parametrize("typed", ["b", "B", "b)", "(b)", "exploding", "explod", "loding", "b) exploding"])
 def test_choices_as_people_type_them(typed):
     assert Choice(("vanishing", "exploding", "both"), 1).judge(typed).right is True
 
@@ -393,6 +394,15 @@ def test_progress_that_cannot_be_read_or_kept_is_said_once(tmp_path):
     done = learn(tmp_path / "file", "count", answers="skip\n" * 6)
     assert done.returncode == 0
     assert done.stderr.count("\n") == 1 and "progress is not kept" in done.stderr
+
+
+def test_the_guide_shows_what_a_script_gets(tmp_path):
+    guide = (Path(__file__).parent.parent / "docs" / "lessons.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"```sh\nprintf '(.*)' \| unrollviz learn (\w+)\n```", guide)
+    (shown,) = re.findall(r"```text\n(.*?)```", guide, re.DOTALL)
+    done = learn(tmp_path, script[1], answers=script[0].replace(r"\n", "\n"))
+    assert done.returncode == 0
+    assert shown in done.stdout
 
 
 def test_an_unknown_lesson_is_one_line_and_exit_2(tmp_path):

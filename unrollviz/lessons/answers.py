@@ -169,12 +169,12 @@ class Choice:
         return Judgement(chosen == self.right, remark)
 
     def _chosen(self, typed: str) -> int | None:
-        """By its letter, its words, both, or the beginning of its words where no other option has it too."""
+        """By its letter, its words, both, or some of its words where no other option has them too."""
         letters, words, both = ascii_lowercase, [*map(_bare, self.options)], [*map(_bare, self.listed)]
         for names in (letters[: len(words)], words, both):
             if typed and typed in list(names):
                 return list(names).index(typed)
-        alike = [i for i, option in enumerate(words) if typed and option.startswith(typed)]
+        alike = [i for i, option in enumerate(words) if len(typed) > 1 and typed in option]
         return alike[0] if len(alike) == 1 else None
 
 

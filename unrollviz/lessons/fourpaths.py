@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from unrollviz.api import Run, unroll
+from unrollviz.api import unroll
 from unrollviz.draw.text import percent, table
 from unrollviz.lessons.answers import Choice, Names, Number
 from unrollviz.lessons.steps import Ask, Step, Tell
@@ -14,13 +16,11 @@ from unrollviz.samples import article
 LOSS, LONGER = "L4", 10
 
 
-def states_before(run: Run, loss: str) -> Names:
-    """Through which states a loss reaches W, with what is to be said to who names others; the debugger asks it too."""
-    through = tuple(path.nodes[-2] for path in run.paths(loss, "W"))
-    time = run.graph.nodes[loss]["time"]
-    after = f"s{time + 1}"
+def reached_through(states: Sequence[str], loss: str) -> Names:
+    """The states through which a loss reaches W, and why others are none of them; the debugger's tour asks it too."""
+    after = f"s{int(loss[1:]) + 1}"
     return Names(
-        through,
+        tuple(states),
         stem="s",
         remarks=(
             (after, f"Not {typeset(after)}: it comes after {typeset(loss)}, and no value goes back in time."),
@@ -51,7 +51,7 @@ def steps() -> tuple[Step, ...]:
         ),
         Ask(
             f"Through which states does {loss} depend on W? Name all of them.",
-            states_before(run, LOSS),
+            reached_through([path.nodes[-2] for path in paths], LOSS),
             f"{typeset(last)} uses W. But it also uses the state before, which uses W too, and so on.",
             f"{typeset(last)} contains W itself, and the state before it, which contains W itself, and so on to s₁. "
             "s₀ is given.",
