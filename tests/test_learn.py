@@ -23,8 +23,8 @@ from unrollviz.draw.text import ascii_only
 from unrollviz.errors import BadFile, UnknownName
 from unrollviz.lessons import bugs, highway, progress, spelling, vanishing
 from unrollviz.lessons.answers import Choice, Names, Product, Shape
-from unrollviz.lessons.engine import BENCH, REVEALED, RIGHT, SKIPPED, WORDS, opened, taken
-from unrollviz.lessons.steps import Ask
+from unrollviz.lessons.engine import BENCH, REVEALED, RIGHT, SKIPPED, WORDS, Session, opened, taken
+from unrollviz.lessons.steps import Ask, Lesson
 from unrollviz.lessons.table import LESSONS, lesson_called
 
 STEPS = {lesson.name: lesson.steps() for lesson in LESSONS}
@@ -63,6 +63,11 @@ def wrong(question: Ask) -> str:
     return "x9" if isinstance(expects, Names) else "-12345"
 
 
+def at(question: Ask) -> Session:
+    """A lesson of this question alone."""
+    return opened(Lesson("one", "One", "", lambda: (question,), ())).session
+
+
 def said(turn) -> str:
     return "\n".join(line.text for line in turn.lines)
 
@@ -92,7 +97,8 @@ def test_a_wrong_answer_gets_a_hint_and_a_second_one_the_answer(lesson):
         assert said(first).startswith("Not yet. ") and len(said(first)) > 25
         turn = taken(first.session, wrong(question))
         assert turn.session.at == at + 1
-        assert said(turn).startswith(f"No. The answer: {question.expects.shown}. {question.tells}")
+        assert said(turn).startswith("No. ")
+        assert f"The answer: {question.expects.shown}. {question.tells}" in said(turn)
     assert {outcome for _, outcome in turn.session.outcomes} == {REVEALED}
     assert "Done: 0 of" in said(turn)
 
@@ -127,6 +133,15 @@ def test_mistakes_that_are_known_are_mistakes(question):
     for mistake, words in question.mistakes:
         found = question.judge(right(replace(question, expects=mistake)))
         assert (found.right, found.remark) == (False, words)
+
+
+@every_question
+def test_what_is_said_does_not_give_the_answer_away_or_repeat_itself(question):
+    if isinstance(question.expects, Names):
+        assert not set(question.expects.names) & set(spelling.names(question.expects.judge("").remark))
+    for typed in (wrong(question), *(right(replace(question, expects=one)) for one, _ in question.mistakes)):
+        sentences = re.split(r"(?<=[.?]) ", said(taken(at(question), typed)))
+        assert len(sentences) == len(set(sentences))
 
 
 @every_question

@@ -106,7 +106,8 @@ def _list(kept: dict[str, Kept]) -> list[str]:
     rows = []
     for number, lesson in enumerate(LESSONS, 1):
         one = kept.get(lesson.name, Kept())
-        where = f"at question {one.at + 1}" if one.at else ""
+        score = f"{one.right} of {len(one.outcomes)} right" if one.outcomes else ""
+        where = f"at question {one.at + 1}" if one.at else score
         rows.append([str(number), lesson.name, lesson.title, "✓ finished" if one.finished else "", where])
     lines = [line.rstrip() for line in table(["#", "name", "lesson", "", ""], rows, left=(1, 2, 3, 4))]
     return [*lines, "", "unrollviz learn 1 begins the first; --restart begins anew."]

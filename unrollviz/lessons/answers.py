@@ -14,10 +14,13 @@ from unrollviz.names import derivative, typeset
 
 @dataclass(frozen=True)
 class Judgement:
-    """Of what was typed: right, wrong, or None where it is no answer at all; and a word on it."""
+    """Of what was typed: right, wrong, or None where it is no answer at all; and a word on it.
+
+    `helps` where the word makes a hint needless."""
 
     right: bool | None
     remark: str = ""
+    helps: bool = False
 
 
 RIGHT, WRONG = Judgement(True), Judgement(False)
@@ -96,7 +99,7 @@ class Names:
     def judge(self, text: str) -> Judgement:
         typed = [name for name in spelling.names(text, self.stem) if name not in self.optional]
         if not typed:
-            return Judgement(None, f"Type names of nodes, such as {self.names[0]}.")
+            return Judgement(None, "Type names of nodes, as x2 or yhat5.")
         if set(typed) == set(self.names):
             return self._order(typed)
         why = [said for name, said in self.remarks if name in typed]

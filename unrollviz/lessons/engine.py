@@ -87,12 +87,12 @@ class Turn:
 
 
 def opened(lesson: Lesson, at: int = 0, outcomes: tuple[tuple[int, str], ...] = ()) -> Turn:
-    """The lesson at a question, the first where there is no such one."""
+    """The lesson at a question, the first where there is no such one; what it begins with is told in any case."""
     session = Session(lesson, lesson.steps(), bench=_bench(lesson))
     if 0 < at < len(session.questions):
         session = replace(session, at=at, outcomes=tuple(pair for pair in outcomes if pair[0] < at))
-    title = Line(lesson.title, "title")
-    return Turn(session, (title, *_shown(session)))
+    title = (Line(lesson.title, "title"), Line(""))
+    return Turn(session, (*title, *(_told(session, 0) if session.at else ()), *_shown(session)))
 
 
 def _bench(lesson: Lesson) -> Stepper | None:
@@ -121,8 +121,9 @@ def _judged(session: Session, typed: str) -> Turn:
     if found.right:
         return _gone_on(session, RIGHT, " ".join(filter(None, ("Right.", found.remark, question.tells))), "right")
     if session.wrong + 1 < TRIES:
-        return Turn(replace(session, wrong=session.wrong + 1), (Line(f"Not yet. {found.remark}", "wrong"),))
-    return _gone_on(session, REVEALED, _answer(question, "No."), "wrong")
+        words = " ".join(filter(None, ("Not yet.", found.remark, "" if found.helps else question.hint)))
+        return Turn(replace(session, wrong=session.wrong + 1), (Line(words, "wrong"),))
+    return _gone_on(session, REVEALED, _answer(question, f"No. {found.remark}".strip()), "wrong")
 
 
 def _answer(question: Ask, word: str) -> str:
@@ -137,9 +138,7 @@ def _gone_on(session: Session, outcome: str, said: str, tone: str) -> Turn:
 
 def _shown(session: Session) -> tuple[Line, ...]:
     """What is told before the question at hand, and the question; at the end the rest, and how it went."""
-    questions = [-1, *session.questions, len(session.steps)]
-    between = session.steps[questions[session.at] + 1 : questions[session.at + 1]]
-    told = [line for step in between if isinstance(step, Tell) for line in (*_lines(step.text), Line(""))]
+    told = _told(session, session.at)
     if session.finished:
         score = f"Done: {session.right} of {len(session.questions)} right. {session.lesson.teaches}"
         tries = [Line(f"  {command}") for command in session.lesson.tries]
@@ -150,6 +149,13 @@ def _shown(session: Session) -> tuple[Line, ...]:
     options = question.expects.listed if isinstance(question.expects, Choice) else []
     rest += [Line(f"  {option}") for option in options]
     return (*told, replace(first, text=number + first.text), *rest)
+
+
+def _told(session: Session, at: int) -> list[Line]:
+    """What is told between a question, or the end, and the question before it."""
+    places = [-1, *session.questions, len(session.steps)]
+    between = session.steps[places[at] + 1 : places[at + 1]]
+    return [line for step in between if isinstance(step, Tell) for line in (*_lines(step.text), Line(""))]
 
 
 def _lines(text: str, tone: str = "text") -> list[Line]:

@@ -54,7 +54,7 @@ def steps() -> tuple[Step, ...]:
             "A program that multiplies in the wrong order is wrong silently, and only from a lag of 2 on.",
         ),
         Ask(
-            f"The norms are ‖∂s₄/∂s₃‖ = {frobenius(first):.4f} and ‖∂s₃/∂s₂‖ = {frobenius(second):.4f}; multiplied, "
+            f"The norms (roots of the sum of squares) are ‖∂s₄/∂s₃‖ = {frobenius(first):.4f} and ‖∂s₃/∂s₂‖ = {frobenius(second):.4f}; multiplied, "
             f"{apart:.4f}. What is the norm of the product ∂s₄/∂s₂ here?",
             _compared(both, apart),
             "‖A B‖ ≤ ‖A‖ ‖B‖. Equality needs that B sends everything where A stretches most.",

@@ -73,7 +73,8 @@ def steps() -> tuple[Step, ...]:
             "path?",
             Number(total.count),
             f"There are {run.steps} losses; how many paths has each?",
-            "One for each loss: ∂L/∂V = Σ_t ∂L_t/∂V. They are computed step by step and added up:\n"
+            "One for each loss: ∂L/∂V = Σ_t ∂L_t/∂V. They are added up. (norm: the size of a "
+            "term; share: its part of the sum.)\n"
             + "\n".join("  " + line for line in table(["", "norm", "share"], rows, left=(0,))),
         ),
         Ask(
@@ -81,7 +82,6 @@ def steps() -> tuple[Step, ...]:
             Choice(
                 ("Yes, no term needs another one", "No, each needs the one of the step after it"),
                 0,
-                ("", "Which other step's gradient is in (ŷ - target) sᵀ?"),
             ),
             "Which other step's gradient is in (ŷ - target) sᵀ?",
             "Once the forward pass is done, each chain stands alone. For W this is different: the next lesson.",

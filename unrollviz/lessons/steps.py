@@ -47,12 +47,10 @@ class Ask:
     tools: tuple[Tool, ...] = ()
 
     def judge(self, typed: str) -> Judgement:
-        """What is typed, judged; a wrong answer always comes with words that help."""
+        """What is typed, judged; where it is a known mistake, with what is to be said to it."""
         found = self.expects.judge(typed)
-        if found.right is not False:
-            return found
-        known = [said for mistake, said in self.mistakes if mistake.judge(typed).right]
-        return Judgement(False, known[0] if known else f"{found.remark} {self.hint}".strip())
+        known = [said for mistake, said in self.mistakes if found.right is False and mistake.judge(typed).right]
+        return Judgement(False, known[0], helps=True) if known else found
 
 
 Step: TypeAlias = Tell | Ask
