@@ -192,14 +192,15 @@ def _typed() -> str | None:
 
 
 def _show(lines: Iterable[Line]) -> None:
-    """Say lines in their tones, wrapped to the terminal; those that begin with two spaces are not wrapped."""
+    """Say lines in their tones, wrapped to the terminal."""
     from unrollviz.draw.text import ascii_only
 
     width = min(WIDTH, shutil.get_terminal_size().columns - 1)
     plain, coloured = not knows_unicode(), _has_colours()
     for line in lines:
         text = ascii_only(line.text) if plain else line.text
-        wrapped = [text] if text.startswith("  ") else textwrap.wrap(text, max(width, 20)) or [""]
+        hanging = "    " if text.startswith("  ") else ""
+        wrapped = textwrap.wrap(text, max(width, 20), subsequent_indent=hanging) or [""]
         say(click.style(part, **STYLES.get(line.tone, {})) if coloured else part for part in wrapped)  # type: ignore[arg-type]
 
 

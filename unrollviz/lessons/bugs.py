@@ -88,7 +88,7 @@ def comparing(bug: Bug) -> Tool:
         rows.append(["sum", "", *_figures(stepper.run.gradient("W", LOSS), _sum(theirs))])
         return table(["enters at", "lag", "debugger", "by hand", "difference"], rows, left=(0,))
 
-    return Tool("compare", "the norms of the terms: the debugger's, those by hand, their difference", compared)
+    return Tool("compare", "norms of the terms: the debugger's, those by hand, their difference", compared)
 
 
 def _figures(right: Array, other: Array) -> list[str]:

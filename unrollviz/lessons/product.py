@@ -54,8 +54,8 @@ def steps() -> tuple[Step, ...]:
             "A program that multiplies in the wrong order is wrong silently, and only from a lag of 2 on.",
         ),
         Ask(
-            f"The norms (roots of the sum of squares) are ‖∂s₄/∂s₃‖ = {frobenius(first):.4f} and ‖∂s₃/∂s₂‖ = {frobenius(second):.4f}; multiplied, "
-            f"{apart:.4f}. What is the norm of the product ∂s₄/∂s₂ here?",
+            f"The norms (roots of the sum of squares) are ‖∂s₄/∂s₃‖ = {frobenius(first):.4f} and "
+            f"‖∂s₃/∂s₂‖ = {frobenius(second):.4f}; multiplied, {apart:.4f}. What is the norm of the product ∂s₄/∂s₂ here?",
             _compared(both, apart),
             "‖A B‖ ≤ ‖A‖ ‖B‖. Equality needs that B sends everything where A stretches most.",
             f"It is {both:.4f}. The norms of the factors only bound that of the product.",

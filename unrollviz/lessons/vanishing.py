@@ -81,7 +81,8 @@ def steps() -> tuple[Step, ...]:
             f"Back to s_t = {SMALL} s_(t-1). The paths from {typeset(f'L{STEPS}')} to w have lags 0 to {STEPS - 1}. "
             "Is the term of lag 0 the largest?",
             Choice(("yes, by far", "no, they are all alike"), int(np.allclose(norms, norms[0]))),
-            f"A term is {derivative('L', f's{STEPS}')} · {SMALL}^lag · s_(k-1): what the gradient loses, and what w multiplied there.",
+            f"A term is {derivative('L', f's{STEPS}')} · {SMALL}^lag · s_(k-1): what the gradient loses, and "
+            "what w multiplied there.",
             f"s_(k-1) = 0.5 · {SMALL}^(k-1) is the larger the earlier, and the two effects cancel here: all terms have "
             f"the norm {norms[0]:.3g}. A gradient that vanishes does not yet make a term vanish: what w multiplied "
             "counts too.",
