@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 import unrollviz as uz
 from unrollviz.cli import cli
-from unrollviz.cli.learn import WIDTH
+from unrollviz.cli.learn import WIDTH, Keeper
 from unrollviz.draw.text import ascii_only
 from unrollviz.errors import BadFile, UnknownName
 from unrollviz.lessons import bugs, highway, progress, spelling, vanishing
@@ -418,6 +418,25 @@ def test_the_guide_shows_what_a_script_gets(tmp_path):
     done = learn(tmp_path, script[1], answers=script[0].replace(r"\n", "\n"))
     assert done.returncode == 0
     assert shown in done.stdout
+
+
+def test_answers_that_are_none_are_no_traceback(tmp_path):
+    command = [sys.executable, "-m", "unrollviz", "learn", "count"]
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8", "XDG_STATE_HOME": str(tmp_path)}
+    done = subprocess.run(command, input=b"\xff\xfe\n", capture_output=True, env=environment, timeout=120)
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"unrollviz: error: -: is not UTF-8 text") and done.stderr.count(b"\n") == 1
+    closed = subprocess.run(["sh", "-c", '"$@" <&-', "sh", *command], capture_output=True, env=environment, timeout=120)
+    assert (closed.returncode, closed.stderr) == (1, b"")
+
+
+def test_two_terminals_keep_each_other_s_progress(tmp_path):
+    path = tmp_path / "lessons.json"
+    session = taken(opened(lesson_called("count")).session, "skip").session
+    one, other = (Keeper(path, {}, progress.Kept(), lesson_called(name)) for name in ("count", "paths"))
+    one.keep(session)
+    other.keep(session)
+    assert set(progress.read(path)) == {"count", "paths"}
 
 
 def test_an_unknown_lesson_is_one_line_and_exit_2(tmp_path):

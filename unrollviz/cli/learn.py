@@ -62,6 +62,8 @@ def learn(lesson: str | None, listed: bool, restart: bool) -> None:
     from unrollviz.lessons.progress import Kept, write
     from unrollviz.lessons.table import LESSONS, lesson_called
 
+    if listed and (lesson or restart):
+        raise click.UsageError("--list stands alone; leave the rest out")
     chosen = lesson_called(lesson) if lesson else None
     path = _progress_file()
     kept = _progress(path)
@@ -120,7 +122,7 @@ def _take(lesson: Lesson, path: Path, kept: dict[str, Kept], anew: bool) -> int:
 
     before = Kept(finished=kept.get(lesson.name, Kept()).finished) if anew else kept.get(lesson.name, Kept())
     turn = opened(lesson, before.at, before.outcomes)
-    keeper = _Keeper(path, kept, before, lesson)
+    keeper = Keeper(path, kept, before, lesson)
     _show(turn.lines)
     if sys.stdin.isatty():
         say([f"({', '.join(WORDS)} are understood everywhere)"])
@@ -155,7 +157,7 @@ def _next(lesson: Lesson) -> list[str]:
     return [f"Next: unrollviz learn {number + 1} ({LESSONS[number].title})"]
 
 
-class _Keeper:
+class Keeper:
     """Writes progress as it is made; says once where that cannot be done."""
 
     def __init__(self, path: Path, kept: dict[str, Kept], before: Kept, lesson: Lesson) -> None:
@@ -163,11 +165,13 @@ class _Keeper:
         self.works = True
 
     def keep(self, session: Session) -> None:
-        from unrollviz.lessons.progress import write
+        from unrollviz.lessons.progress import read, write
 
         if not self.works:
             return
         try:
+            with contextlib.suppress(BadFile):
+                self.kept = read(self.path)  # another terminal may have come further in another lesson
             write(self.path, self.kept | {self.lesson.name: self.before.after(session)})
         except UnrollvizError as error:
             self.works = False
@@ -184,7 +188,10 @@ def _typed() -> str | None:
         except (EOFError, KeyboardInterrupt):
             say([""])
             return None
-    line = sys.stdin.readline(LINE_LIMIT)
+    try:
+        line = sys.stdin.readline(LINE_LIMIT)
+    except UnicodeDecodeError as error:
+        raise BadFile("-", f"is not UTF-8 text (byte {error.start}); convert the answers first") from error
     if not line:
         return None
     say([f"> {clean(line.rstrip())}"])

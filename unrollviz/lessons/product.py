@@ -55,7 +55,7 @@ def steps() -> tuple[Step, ...]:
         ),
         Ask(
             f"The norms (roots of the sum of squares) are ‖∂s₄/∂s₃‖ = {frobenius(first):.4f} and "
-            f"‖∂s₃/∂s₂‖ = {frobenius(second):.4f}; multiplied, {apart:.4f}. What is the norm of the product ∂s₄/∂s₂ here?",
+            f"‖∂s₃/∂s₂‖ = {frobenius(second):.4f}; multiplied, {apart:.4f}. And the norm of the product ∂s₄/∂s₂?",
             _compared(both, apart),
             "‖A B‖ ≤ ‖A‖ ‖B‖. Equality needs that B sends everything where A stretches most.",
             f"It is {both:.4f}. The norms of the factors only bound that of the product.",
