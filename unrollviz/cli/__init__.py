@@ -5,10 +5,9 @@ Heavy modules are imported inside the commands, so that --help and completion an
 
 from __future__ import annotations
 
-import os
+import io
 import signal
 import sys
-from pathlib import Path
 
 import click
 
@@ -93,7 +92,7 @@ DIGITS = 100_000
 def main() -> None:
     """Run the command line: errors are one line on stderr and exit 2, an interrupt exits 130."""
     if sys.stdin is None:  # closed by whoever started us: as good as empty
-        sys.stdin = Path(os.devnull).open(encoding="utf-8")
+        sys.stdin = io.StringIO()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
