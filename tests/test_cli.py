@@ -324,7 +324,7 @@ def test_help_names_every_choice():
     for choice in (*CELLS, *ACTIVATIONS, *SCHEMES, *LEVELS, *FOLDS):
         assert choice in text
     names = {"demo", "info", "values", "paths", "flow", "tree", "check", "diagnose", "explain", "plot", "render"}
-    names |= {"debug", "train", "history", "diff"}
+    names |= {"debug", "train", "history", "diff", "learn"}
     assert set(cli.commands) == names
     for command in cli.commands:
         assert command in output("--help")

@@ -34,7 +34,7 @@ def run(arguments: list[str], cwd: Path, **environment: str) -> str:
         capture_output=True,
         text=True,
         encoding="utf-8",
-        env={**os.environ, **environment},
+        env={**os.environ, "XDG_STATE_HOME": str(cwd), **environment},
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -5,6 +5,7 @@ Heavy modules are imported inside the commands, so that --help and completion an
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 
@@ -20,6 +21,7 @@ from unrollviz.cli.explain import explain
 from unrollviz.cli.flow import flow
 from unrollviz.cli.history import history
 from unrollviz.cli.info import info
+from unrollviz.cli.learn import learn
 from unrollviz.cli.paths import paths
 from unrollviz.cli.plot import plot
 from unrollviz.cli.render import render
@@ -30,7 +32,24 @@ from unrollviz.cli.values import values
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.names import clean
 
-COMMANDS = (demo, info, values, paths, flow, tree, check, diagnose, explain, plot, render, debug, train, history, diff)
+COMMANDS = (
+    demo,
+    learn,
+    info,
+    values,
+    paths,
+    flow,
+    tree,
+    check,
+    diagnose,
+    explain,
+    plot,
+    render,
+    debug,
+    train,
+    history,
+    diff,
+)
 
 
 class Commands(click.Group):
@@ -90,6 +109,8 @@ DIGITS = 100_000
 
 def main() -> None:
     """Run the command line: errors are one line on stderr and exit 2, an interrupt exits 130."""
+    if sys.stdin is None:  # closed by whoever started us: as good as empty
+        sys.stdin = io.StringIO()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")

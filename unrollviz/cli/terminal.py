@@ -14,13 +14,20 @@ import click
 
 def say(lines: Iterable[str]) -> None:
     """Print lines to stdout, in ASCII where it knows nothing else."""
-    try:
-        "∂₄█".encode(sys.stdout.encoding)
-    except (UnicodeEncodeError, LookupError):
+    if not knows_unicode():
         from unrollviz.draw.text import ascii_only
 
         lines = map(ascii_only, lines)
     _write(f"{line}\n" for line in lines)
+
+
+def knows_unicode() -> bool:
+    """Whether stdout can say ∂₄."""
+    try:
+        "∂₄█".encode(sys.stdout.encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def say_json(value: dict[str, Any]) -> None:

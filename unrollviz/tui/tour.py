@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,11 +16,16 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from unrollviz.api import Run
+from unrollviz.lessons.answers import Number
+from unrollviz.lessons.fourpaths import reached_through
 from unrollviz.names import typeset
 from unrollviz.tui.look import palette
 
-STEPS, LOSS, STATES = 5, "L4", (4, 3, 2, 1)
-"""What the tour is about, in the article's network of five steps: s₄ … s₁ are the states before L₄."""
+STEPS, LOSS = 5, "L4"
+"""What the tour is about, in the article's network of five steps."""
+
+STATES = reached_through(("s4", "s3", "s2", "s1"), LOSS)
+TERMS = Number(len(STATES.names))
 
 LINES = 8
 """Of the tour's window, at the bottom of the screen."""
@@ -57,22 +61,17 @@ class Revealed(Message):
 
 
 def _states(answer: str) -> str:
-    numbers = [int(number) for number in re.findall(r"\d+", answer)]
-    if len(numbers) == 2 and re.search(r"-|–|\.\.|to", answer):
-        numbers = list(range(min(numbers), max(numbers) + 1))
-    named, right = set(numbers), set(STATES)
-    if named == right:
-        return "Yes. "
-    if 5 in named:
-        return "Not s₅: it comes after L₄, and nothing goes back in time but the gradient. "
-    if 0 in named:
-        return "Not s₀: it is given; W multiplies it, but it uses no W. "
-    missing = [typeset(f"s{number}") for number in STATES if number not in named]
-    return f"Not only: {', '.join(missing)} too. " if named & right else "Not quite. "
+    found = STATES.judge(answer)
+    missing = STATES.missing(answer)
+    if found.right is False and found.remark in dict(STATES.remarks).values():
+        return f"{found.remark} "
+    if found.right is False and 0 < len(missing) < len(STATES.names):
+        return f"Not only: {', '.join(map(typeset, missing))} too. "
+    return "Yes. " if found.right else "Not quite. "
 
 
 def _terms(answer: str) -> str:
-    return "Yes. " if re.findall(r"\d+", answer) == ["4"] or answer.lower().strip() == "four" else "Not quite. "
+    return "Yes. " if TERMS.judge(answer).right else "Not quite. "
 
 
 QUESTIONS: tuple[Question, ...] = (

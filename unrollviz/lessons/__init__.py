@@ -1,0 +1,1 @@
+"""Short lessons that ask before they reveal; they know no terminal."""
