@@ -1,17 +1,22 @@
 """What all tests share: how hypothesis searches, and the article's network."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 import unrollviz as uz
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Run in the background: the programs that tests start would inherit it, and Ctrl-C would never reach them.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 settings.register_profile(
     "ci",
     derandomize=True,
     deadline=None,
-    max_examples=40,
+    max_examples=25,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.register_profile("nightly", settings.get_profile("ci"), derandomize=False, max_examples=400)

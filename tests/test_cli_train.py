@@ -117,11 +117,14 @@ def test_ctrl_c_keeps_the_checkpoint_and_exits_130(tmp_path):
         [*COMMAND, *options, "--epochs", "100000"], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
     ) as process:
         os.close(theirs)
-        shown = shown_until(ours, r"loss \d+\.\d+ .{3,5} \d+\.\d+ reach \d+")
-        assert "reach" in shown
-        process.send_signal(signal.SIGINT)
-        rest = shown_until(ours, r"\Z.")
-        assert process.wait(20) == 130
+        try:
+            shown = shown_until(ours, r"loss \d+\.\d+ .{3,5} \d+\.\d+ reach \d+")
+            assert "reach" in shown
+            process.send_signal(signal.SIGINT)
+            rest = shown_until(ours, r"\Z.")
+            assert process.wait(20) == 130
+        finally:
+            process.kill()
     os.close(ours)
     assert "Traceback" not in rest
     updates = read(tmp_path / "run").state.updates

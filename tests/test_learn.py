@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import select
 import shlex
 import signal
 import subprocess
@@ -469,6 +470,8 @@ def at_terminal(tmp_path, arguments, keys, **environment) -> subprocess.Complete
     try:
         while time.monotonic() < end:
             try:
+                if not select.select([terminal], [], [], 1.0)[0]:
+                    continue
                 data = os.read(terminal, 65536)
             except OSError:
                 break
@@ -478,6 +481,7 @@ def at_terminal(tmp_path, arguments, keys, **environment) -> subprocess.Complete
             if keys and re.search(r"> [^\n]*$", shown):
                 os.write(terminal, keys.pop(0))
                 shown += "\n"
+        assert time.monotonic() < end, shown
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     except BaseException:
         os.kill(pid, signal.SIGKILL)
