@@ -69,8 +69,11 @@ def rescaled(stack: Stack) -> Stack:
         return stack
     _, powers = np.frexp(np.abs(flat[small]).max(axis=1, initial=0.0))
     powers = STRIDE * np.ceil(powers / STRIDE).astype(np.int64)
-    rows = stack.rows.copy()
-    rows[small] = times_power(stack.rows[small], -powers)
+    rows = stack.rows
+    if not stack.own:
+        rows = room(rows.shape, rows.dtype)
+        rows[...] = stack.rows
+    rows[small] = times_power(rows[small], -powers)
     exponents = _exponents(stack).copy()
     exponents[small] += powers
     return Stack(stack.labels, rows, exponents, stack.counts, own=True)
