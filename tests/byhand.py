@@ -32,10 +32,14 @@ VALUES = {
 
 @dataclass(frozen=True)
 class ByHand:
-    """`terms[param][t, k]` is the temporal component of loss t that enters at step k: (T + 1, T + 1, *shape)."""
+    """`terms[param][t, k]` is the temporal component of loss t that enters at step k: (T + 1, T + 1, *shape).
+
+    `sizes[param]` is the sum of the norms of what each instance adds to them: rounding is in proportion to it, also
+    where instances cancel."""
 
     losses: np.ndarray
     terms: dict[str, np.ndarray]
+    sizes: dict[str, float]
 
     def gradient(self, param: str) -> np.ndarray:
         return self.terms[param].sum(axis=(0, 1))
@@ -49,6 +53,12 @@ def bptt(run: uz.Run) -> ByHand:
     value, slope = VALUES[run.network.activation], SLOPES[run.network.activation]
     losses = np.zeros(T)
     terms = {name: np.zeros((T + 1, T + 1, *p[name].shape)) for name in p}
+    sizes = dict.fromkeys(p, 0.0)
+
+    def add(name: str, t: int, k: int, term: np.ndarray) -> None:
+        terms[name][t, k] += term
+        sizes[name] += float(np.linalg.norm(term))
+
     for instance in range(B):
         states, slopes = [run.initial["s0"][instance]], [np.nan]
         for t in range(1, T + 1):
@@ -60,16 +70,16 @@ def bptt(run: uz.Run) -> ByHand:
             log_yhat = -np.array([np.logaddexp.reduce(z - z_j) for z_j in z])
             losses[t - 1] -= (wanted @ log_yhat) / B
             at_logits = error_of(np.exp(log_yhat), wanted) / B
-            terms["V"][t, t] += np.outer(at_logits, states[t])
-            terms["c"][t, t] += at_logits
+            add("V", t, t, np.outer(at_logits, states[t]))
+            add("c", t, t, at_logits)
             at_state = at_logits @ p["V"]
             for k in range(t, 0, -1):
                 at_a = at_state * slopes[k]
-                terms["W"][t, k] += np.outer(at_a, states[k - 1])
-                terms["U"][t, k] += np.outer(at_a, run.inputs[k - 1, instance])
-                terms["b"][t, k] += at_a
+                add("W", t, k, np.outer(at_a, states[k - 1]))
+                add("U", t, k, np.outer(at_a, run.inputs[k - 1, instance]))
+                add("b", t, k, at_a)
                 at_state = at_a @ p["W"]
-    return ByHand(losses, terms)
+    return ByHand(losses, terms, sizes)
 
 
 def error_of(yhat: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -198,12 +198,15 @@ def test_scaling_changes_no_number_where_nothing_is_small(article, monkeypatch):
     before = article.flow("W", by="temporal")
     monkeypatch.setattr(sweep_module, "EVERY", 1)
     monkeypatch.setattr("unrollviz.stacks.TINY", 1e150)  # everything is scaled now, at every step
+    scaled = []
+    monkeypatch.setattr(sweep_module, "rescaled", lambda stack: scaled.append(rescaled(stack)) or scaled[-1])
     after = uz.article().flow("W", by="temporal")
     np.testing.assert_array_equal(after.terms, before.terms)
     np.testing.assert_allclose(after.norms, before.norms, rtol=1e-15)
     np.testing.assert_allclose(after.log10_norms, before.log10_norms, atol=1e-13)
     np.testing.assert_array_equal(after.gradient, before.gradient)
-    assert after._logs is not None and before._logs is None  # it was scaled, and before it was not
+    np.testing.assert_allclose(after.gradient, article.gradient("W"), rtol=0, atol=1e-16 * before.norms.sum())
+    assert scaled and all(stack.exponents is not None for stack in scaled)
 
 
 # ---------------------------------------------------------------- room

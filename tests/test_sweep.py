@@ -6,7 +6,7 @@ import networkx as nx
 import numpy as np
 import pytest
 from byhand import SLOPES, all_paths, bptt, error_of
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from strategies import WEIGHTED_SUM, Recipe, bounded, integer_dags, recipes, seeds
 
@@ -80,14 +80,13 @@ def test_every_entry_of_every_gradient_is_a_central_difference(recipe):
 
 
 @given(recipe=recipes())
+@example(recipe=Recipe(2, 4, 4, 2, 2, "tanh", "uniform", 0.1, "ids", 45817))  # two of 0.5 cancel to 8e-6
 def test_the_temporal_fold_is_the_article_s_sum_term_by_term(recipe):
     """M[t, k] against the derivation worked out by hand, for every parameter."""
     run = recipe.unroll()
     expected = bptt(run)
     for param in PARAMS:
-        S = np.linalg.norm(expected.terms[param].reshape(-1, run.network.params[param].size), axis=1).sum()
-        if recipe.instances > 1:  # where instances cancel, the rounding of each one's ŷ - p, 2^-52 of 1, is left
-            S += 2.0**-52 / 1e-13
+        S = expected.sizes[param]
         for detail in DETAILS:
             found = run.flow(param, by="temporal", detail=detail)
             wanted = [(t, k) for t in range(1, run.steps + 1) for k in range(1, t + 1) if param in "UWb" or k == t]

@@ -77,21 +77,21 @@ class Composite(Jacobian):
 
         With many rows, slopes are cheaper multiplied into a weight once than into every row, and the gates of an LSTM
         cheaper added up first than gone through one by one."""
-        dense = False
-        at: dict[str, Array] = {self.head: np.ones(1)}
+        at: dict[str, Array | None] = {self.head: None}  # None: the head itself
         for head, tail, jacobian in self.edges:
             left = at[head]
             if isinstance(jacobian, Diagonal):
-                pulled = left * jacobian.slope[0]
-            elif isinstance(jacobian, Dense) and left.ndim == 1:
-                dense = True
-                pulled = left[:, None] * jacobian.weight
+                pulled = jacobian.slope[0] if left is None else left * jacobian.slope[0]
+            elif isinstance(jacobian, Dense) and (left is None or left.ndim == 1):
+                pulled = jacobian.weight if left is None else left[:, None] * jacobian.weight
             elif isinstance(jacobian, Identity):
-                pulled = left
+                pulled = np.ones(1) if left is None else left
             else:
                 return None
-            at[tail] = _sum_of(at[tail], pulled) if tail in at else pulled
-        return at[self.tail] if dense and at[self.tail].ndim == 2 else None
+            before = at.get(tail)
+            at[tail] = pulled if before is None else _sum_of(before, pulled)
+        found = at[self.tail]
+        return found if found is not None and found.ndim == 2 else None
 
     def jvp(self, tangents: Array) -> Array:
         at = {self.tail: tangents}
@@ -133,17 +133,24 @@ class Composite(Jacobian):
         return [(at[head], jacobian) for head, tail, jacobian in self.edges if tail == self.tail]
 
 
-def lean(jacobian: Jacobian) -> Jacobian:
-    """The same with less to do: of a chain of edges the identities left out, neighbouring slopes multiplied."""
-    if not isinstance(jacobian, Composite) or not jacobian.is_chain:
-        return jacobian
+def lean(jacobian: Jacobian, slope: Diagonal | None = None) -> Jacobian:
+    """The same, x first multiplied by `slope`, with less to do: of a chain of edges the identities left out,
+    neighbouring slopes multiplied."""
+    if isinstance(jacobian, Composite) and not jacobian.is_chain:
+        if slope is None:
+            return jacobian
+        inside = f"{jacobian.tail}/sloped"
+        edges = ((head, inside if tail == jacobian.tail else tail, step) for head, tail, step in jacobian.edges)
+        return Composite(jacobian.head, jacobian.tail, (*edges, (inside, jacobian.tail, slope)))
+    steps = [step for _, _, step in jacobian.edges] if isinstance(jacobian, Composite) else [jacobian]
     kept: list[Jacobian] = []
-    for _, _, step in jacobian.edges:
+    for step in steps if slope is None else [*steps, slope]:
         if isinstance(step, Diagonal) and kept and isinstance(kept[-1], Diagonal):
             kept[-1] = Diagonal(kept[-1].slope * step.slope)
         elif not isinstance(step, Identity):
             kept.append(step)
-    return chained(jacobian.head, kept or [jacobian.edges[0][2]], jacobian.tail)
+    names = (jacobian.head, jacobian.tail) if isinstance(jacobian, Composite) else ("y", "x")
+    return chained(names[0], kept or [steps[0]], names[1])
 
 
 def chained(head: str, steps: Sequence[Jacobian], tail: str) -> Jacobian:

@@ -15,10 +15,11 @@ from unrollviz.errors import UnrollvizError
 from unrollviz.export import LISTED, Table
 from unrollviz.gradient import check_gradient, scaled_gradient
 from unrollviz.graph import Graph
+from unrollviz.grid import Grid
 from unrollviz.jacobians import frobenius
 from unrollviz.summed import ROW_LIMIT, Summed
 from unrollviz.sweep import ENTRY, LAG, LOSS, Fold, Way
-from unrollviz.table import tabulated, told_apart
+from unrollviz.table import tabulated
 
 if TYPE_CHECKING:
     import pandas
@@ -169,15 +170,15 @@ def flow(
     numbers, power = scaled_gradient(way, losses, target)
     whole, total = np.ldexp(numbers, power), (frobenius(numbers), power)
     names = tuple(columns) or (by,)
-    radix = told_apart(way, losses, fold)
-    if radix is not None:
-        found = tabulated(way, losses, target, fold, radix, numbers, power)
+    grid = Grid.of(way, losses, fold)
+    if grid is not None:
+        found = tabulated(way, losses, target, fold, grid, numbers, power)
     else:
         found = Summed.of(way, losses, target, fold).figures(numbers, power)
     check_gradient(way.graph, losses, target, found.norms)
 
     def labels() -> Labels:
-        return found.places.labels if read is None else read(found.places.labels)
+        return found.labels() if read is None else read(found.labels())
 
     def terms() -> Array:
         return Summed.of(way, losses, target, fold).terms()

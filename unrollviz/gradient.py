@@ -43,10 +43,11 @@ def scaled_gradient(graph: Graph | Way, losses: Sequence[str], target: str, fold
     first = np.zeros(1, dtype=np.int64)
     with arithmetic():
         for arrival in sweep(graph, losses, [target], (fold,)):
-            one = Stack(np.zeros((len(arrival.rows), 1), dtype=np.int64), arrival.rows, arrival.exponents)
-            if len(one) > 1:
-                one = consolidated(one)
-            total.add(first, one.rows, arrival.edge.jacobian, one.exponents)
+            rows, exponents = arrival.rows, arrival.exponents
+            if len(rows) > 1:
+                one = consolidated(Stack(np.zeros((len(rows), 1), dtype=np.int64), rows, exponents))
+                rows, exponents = one.rows, one.exponents
+            total.add(first, rows, arrival.edge.jacobian, exponents)
         numbers, exponents = total.scaled()
     check_gradient(whole, losses, target, numbers)
     return numbers[0], 0 if exponents is None else int(max(exponents[0], LEAST))

@@ -12,7 +12,7 @@ from unrollviz.arrays import Array, Labels, Shape, arithmetic
 from unrollviz.errors import UnrollvizError
 from unrollviz.gradient import count_paths
 from unrollviz.jacobians import frobenius
-from unrollviz.stacks import Exponents, Places, times_power
+from unrollviz.stacks import Exponents, Places, indices, times_power
 from unrollviz.sweep import COUNTS, SMALL_COUNTS, Arrival, Fold, Way, sweep
 from unrollviz.table import STACK_LIMIT, Figures
 from unrollviz.terms import TermSum, at_once, check_memory, dots_with
@@ -100,7 +100,7 @@ class Summed:
         def counts() -> Labels:
             return places.shown(self.rows.counts)
 
-        return Figures(places, places.shown(norms.values), shares, counts, logs if norms.tiny else None)
+        return Figures(places.shown(norms.values), shares, lambda: places.labels, counts, logs if norms.tiny else None)
 
     def _norms_and_shares(self, whole: Array, power: int) -> tuple[_Norms, Array]:
         size = frobenius(whole)
@@ -157,7 +157,7 @@ class _Norms:
         if once is not None and not once.any():
             return
         if once is not None and not once.all():
-            place, rows = _indices(place)[once], rows[once]
+            place, rows = indices(place)[once], rows[once]
             exponents = None if exponents is None else exponents[once]
         self.put(place, arrival.edge.jacobian.row_norms(rows), exponents)
 
@@ -168,7 +168,7 @@ class _Norms:
             small = np.flatnonzero((found < 1e-300) & (mantissas > 0))
             if len(small):
                 logs = np.log10(mantissas[small]) + exponents[small] * math.log10(2.0)
-                self.tiny.append((_indices(place)[small], logs))
+                self.tiny.append((indices(place)[small], logs))
 
     def logarithms(self) -> Array:
         """log₁₀ of every norm, -inf of 0."""
@@ -177,10 +177,6 @@ class _Norms:
         for place, found in self.tiny:
             logs[place] = found
         return logs
-
-
-def _indices(place: Labels | slice) -> Labels:
-    return np.arange(place.start, place.stop) if isinstance(place, slice) else place
 
 
 def _blocks(places: Labels, shape: Shape) -> list[Labels]:
@@ -200,7 +196,7 @@ class _Sums:
 
     def add(self, at_place: Labels | slice, arrival: Arrival) -> None:
         """Add the rows of `arrival`, which are at `at_place`, where they are wanted."""
-        place = _indices(at_place)
+        place = indices(at_place)
         at = np.searchsorted(self._places, place)
         wanted = (at < len(self._places)) & (self._places[np.minimum(at, len(self._places) - 1)] == place)
         if not wanted.any():

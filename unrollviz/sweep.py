@@ -18,7 +18,7 @@ from unrollviz.charts import LeaveChart, divide
 from unrollviz.composite import Composite, behind_first, common_slope, lean
 from unrollviz.errors import UnknownName
 from unrollviz.graph import Graph, backward_edges, names_of, node_named
-from unrollviz.jacobians import Diagonal, Jacobian
+from unrollviz.jacobians import Jacobian
 from unrollviz.stacks import Exponents, Stack, consolidated, merge, rescaled, times_power
 
 
@@ -117,6 +117,11 @@ class Arrival:
     _fold: Sequence[Fold]
 
     @property
+    def before(self) -> Labels:
+        """(R, columns) labels before the step of entry makes a difference."""
+        return self._stack.labels
+
+    @property
     def labels(self) -> Labels:
         """(R, columns)"""
         labels = self._stack.labels
@@ -145,7 +150,7 @@ class Way:
         targets: where paths end.
         heads: in reverse topological order, each with its edges to a target or to another head.
         scaled: the heads at which rows that have become small are scaled up.
-        slopes: by what the rows at some heads are multiplied before they go on through an edge.
+        sloped: the heads whose rows already are multiplied by the slope by which all of their edges begin.
         begun: where the paths from a loss first part, and their one cotangent there; noted as losses are asked for.
     """
 
@@ -153,7 +158,7 @@ class Way:
     targets: frozenset[str]
     heads: tuple[tuple[str, tuple[Edge, ...]], ...]
     scaled: frozenset[str]
-    slopes: Mapping[str, Diagonal] = field(default_factory=dict)
+    sloped: frozenset[str] = frozenset()
     begun: dict[str, tuple[str, Array]] = field(default_factory=dict)
 
     @classmethod
@@ -178,20 +183,22 @@ class Way:
 
     def lean(self) -> Way:
         """The same with less to do an edge: where all edges of a head begin by the same slope, as s_t's do by that of
-        tanh, its rows are multiplied by it once. Arrivals there are behind that slope."""
-        slopes, heads = {}, []
+        tanh, the edges into it end by that slope instead. Arrivals from there are behind it."""
+        nodes = self.graph.nodes
+        slopes = {
+            head: slope
+            for head, edges in self.heads
+            if nodes[head]["role"] != "loss" and head not in self.targets
+            if (slope := common_slope([edge.jacobian for edge in edges])) is not None
+        }
+
+        def leaner(edge: Edge) -> Edge:
+            step = behind_first(edge.jacobian) if edge.head in slopes else edge.jacobian
+            return replace(edge, jacobian=lean(step, slopes.get(edge.tail)))
+
         with many_objects():
-            for head, edges in self.heads:
-                steps = [edge.jacobian for edge in edges]
-                slope = common_slope(steps)
-                if slope is not None:
-                    slopes[head] = slope
-                    steps = [behind_first(step) for step in steps]
-                leaner = (
-                    Edge(edge.head, edge.tail, edge.key, lean(step)) for edge, step in zip(edges, steps, strict=True)
-                )
-                heads.append((head, tuple(leaner)))
-        return replace(self, heads=tuple(heads), slopes=slopes)
+            heads = tuple((head, tuple(map(leaner, edges))) for head, edges in self.heads)
+        return replace(self, heads=heads, sloped=frozenset(slopes))
 
     def beginning(self, loss: str) -> tuple[str, Array]:
         """The first node behind `loss` from which there are several ways on, or where rows may be scaled, and what a
@@ -255,7 +262,9 @@ def sweep_from(
     fold: Sequence[Fold] = (TOTAL,),
     carrier: Carrier = COTANGENTS,
 ) -> Iterator[Arrival]:
-    """Every arrival at the targets of partial paths that have come to some nodes: node -> their stack."""
+    """Every arrival at the targets of partial paths that have come to some nodes: node -> their stack.
+
+    Where these nodes are `sloped`, the rows are to be behind the slope."""
     return _walk(graph if isinstance(graph, Way) else Way.to(graph, targets), seeds, fold, carrier)
 
 
@@ -271,8 +280,6 @@ def _walk(way: Way, seeds: Mapping[str, Stack], fold: Sequence[Fold], carrier: C
         here = merge(pending.pop(head), distinct)
         if carrier.shrinks and head in way.scaled:
             here = rescaled(here)
-        if carrier.shrinks and head in way.slopes:
-            here = _sloped(here, way.slopes[head])
         for edge in edges:
             passing = _cross(fold, here, edge) if crosses else here
             if len(passing) == 0:
@@ -282,17 +289,10 @@ def _walk(way: Way, seeds: Mapping[str, Stack], fold: Sequence[Fold], carrier: C
                 yield Arrival(last, step, passing.rows, passing.exponents, passing, fold)
             if edge.tail in on_the_way:
                 pulled = carrier.pull(edge.jacobian, passing.rows)
+                own = _is_new(pulled, passing.rows)
                 pending.setdefault(edge.tail, []).append(
-                    Stack(passing.labels, pulled, passing.exponents, passing.counts)
+                    Stack(passing.labels, pulled, passing.exponents, passing.counts, own)
                 )
-
-
-def _sloped(stack: Stack, slope: Diagonal) -> Stack:
-    """The stack, its rows times a slope."""
-    if not stack.own:
-        return replace(stack, rows=slope.vjp(stack.rows), own=True)
-    np.multiply(stack.rows, slope.slope, out=stack.rows)
-    return stack
 
 
 def _is_new(rows: Labels, before: Labels) -> bool:

@@ -1,0 +1,88 @@
+"""Rows by class of losses and step of entry: the same figures as counting first, wherever they are written."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import unrollviz as uz
+from unrollviz.gradient import scaled_gradient
+from unrollviz.grid import Grid, Ledger
+from unrollviz.summed import Summed
+from unrollviz.sweep import ENTRY, FOLDS, LAG, LOSS, TOTAL, Way
+from unrollviz.table import tabulated
+
+NETWORKS = {
+    "elman": {"cell": "elman"},
+    "lstm": {"cell": "lstm"},
+    "gru": {"cell": "gru"},
+    "stacked": {"cell": "gru", "layers": 2},
+    "both ways": {"cell": "elman", "bidirectional": True},
+}
+FOLDS_ON_A_GRID = {"temporal": (LOSS, ENTRY), "entry": (ENTRY,), "total and entry": (TOTAL, ENTRY)}
+
+
+def unrolled(network: dict, steps: int, instances: int = 1) -> uz.Run:
+    rng = np.random.default_rng(steps)
+    net = uz.Network.init(network["cell"], 2, 3, 2, seed=1, **{k: v for k, v in network.items() if k != "cell"})
+    return uz.unroll(net, rng.normal(size=(steps, instances, 2)), rng.integers(0, 2, (steps, instances)))
+
+
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+@pytest.mark.parametrize("steps", [1, 2, Ledger.GATHERED, 2 * Ledger.GATHERED + 5])
+def test_a_grid_gives_the_figures_that_counting_first_gives(network, steps):
+    run, found = unrolled(network, steps, instances=2), 0
+    for param in run.network.params:
+        way, losses = Way.to(run.level("state", param), [param]).lean(), run.loss_names()
+        for fold in FOLDS_ON_A_GRID.values():
+            grid = Grid.of(way, losses, fold)
+            if grid is None:
+                continue
+            found += 1
+            gradient = scaled_gradient(way, losses, param)
+            ours, other = (
+                tabulated(way, losses, param, fold, grid, *gradient),
+                Summed.of(way, losses, param, fold).figures(*gradient),
+            )
+            np.testing.assert_array_equal(ours.labels(), other.labels())
+            np.testing.assert_array_equal(ours.counts(), other.counts())
+            np.testing.assert_allclose(ours.norms, other.norms, rtol=1e-12, atol=1e-300)
+            np.testing.assert_allclose(ours.shares, other.shares, rtol=1e-9, atol=1e-13)
+    assert found
+
+
+def test_what_makes_no_grid_is_left_to_counting_first(article):
+    way, losses = Way.to(article.level("state", "W"), ["W"]), article.loss_names()
+    for fold in ((LAG,), (ENTRY, LOSS), (LAG, ENTRY), FOLDS["total"]):
+        assert Grid.of(way, losses, fold) is None
+
+
+def test_losses_that_no_path_leaves_have_no_rows(article):
+    way = Way.to(article.level("state", "x3"), ["x3"])
+    grid = Grid.of(way, article.loss_names(), FOLDS["temporal"])
+    assert grid is not None
+    np.testing.assert_array_equal(grid.labels, [[3, 3], [4, 3], [5, 3]])
+
+
+@given(data=st.data(), classes=st.integers(1, 9), steps=st.integers(1, 80))
+def test_a_ledger_holds_every_figure_at_its_row(data, classes, steps):
+    """Whatever part of the classes arrives, side by side or not, and in whatever order of the steps."""
+    first = np.array(data.draw(st.lists(st.integers(0, steps - 1), min_size=classes, max_size=classes)))
+    sizes = np.array([data.draw(st.integers(1, steps - low)) for low in first.tolist()])
+    begins = np.concatenate([[0], np.cumsum(sizes)])
+    grid = Grid(np.arange(classes)[:, None], np.arange(steps), begins, first)
+    ledger = Ledger(grid, (np.float64, np.int64))
+    expected = np.full(len(grid), -1)
+    for rank in data.draw(st.permutations(range(steps))):
+        there = np.flatnonzero((first <= rank) & (rank < first + sizes))
+        if len(there) == 0:
+            continue
+        rows = begins[there] + rank - first[there]
+        expected[rows] = 1000 * rank + there
+        runs = np.split(there, np.flatnonzero(np.diff(there) > 1) + 1)
+        for run in runs if data.draw(st.booleans()) else [there]:
+            side_by_side = run[-1] - run[0] + 1 == len(run)
+            place = slice(run[0], run[-1] + 1) if side_by_side else run
+            ledger.write(place, rank, 1000.0 * rank + run, 1000 * rank + run)
+    for column in ledger.columns():
+        np.testing.assert_array_equal(column, expected)
