@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -68,40 +71,35 @@ def paths(
       unrollviz paths --loss L4 --param "W[0,2]" --detail unit
       unrollviz paths --loss L4 -o paths.csv
     """
-    from unrollviz.report.paths import paths_json, paths_table, paths_text, top_json, top_text
+    from unrollviz.report.paths import paths_table
 
     to_file = check_rows(output, as_json)
     if detail == "unit":
         _refuse_at_unit(limit, budget, terms)
-        _units(build(**model), loss, param, ROWS if top is None else top, by or "norm", output, as_json)
-        return
-    _refuse_idle(limit, top, by, budget, terms, as_json or (to_file and str(output).lower().endswith(".json")))
-    run = build(**model)
-    found = run.paths(loss, param or run.recurrent_weight, detail=detail)
-    if top is not None:
-        heaviest = _heaviest(found, top, by or "norm", budget)
-        if to_file:
-            report = top_json(found, heaviest, terms)
-            write_rows(str(output), report, paths_table(report))
-        elif as_json:
-            say_json(top_json(found, heaviest, terms))
+        answer = _units(build(**model), loss, param, ROWS if top is None else top, by or "norm")
+    else:
+        _refuse_idle(limit, top, by, budget, terms, as_json or (to_file and str(output).lower().endswith(".json")))
+        run = build(**model)
+        found = run.paths(loss, param or run.recurrent_weight, detail=detail)
+        if top is not None:
+            answer = _weighed(found, top, by or "norm", budget, terms)
         else:
-            say(top_text(found, heaviest))
-        return
-    part = found if limit is None and (as_json or to_file) else found[: ROWS if limit is None else limit]
-    part.check_limit(
-        "give --limit N for the first ones, --top 12 for the heaviest, or take them together with "
-        "unrollviz flow --by lag"
-    )
-    if to_file or as_json:
-        _check_size(part)
+            answer = _listed(run, found, limit, terms, whole=to_file or as_json)
     if to_file:
-        report = paths_json(found, part, terms)
+        report = answer.report()
         write_rows(str(output), report, paths_table(report))
     elif as_json:
-        say_json(paths_json(found, part, terms))
+        say_json(answer.report())
     else:
-        say(paths_text(run, found, list(part)))
+        say(answer.text())
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """The same paths as a JSON object and as lines, whichever is asked for."""
+
+    report: Callable[[], dict[str, Any]]
+    text: Callable[[], Iterable[str]]
 
 
 def _refuse_idle(
@@ -137,16 +135,32 @@ def _refuse_at_unit(limit: int | None, budget: int | None, terms: bool) -> None:
         raise UnrollvizError("--budget and --terms do nothing at level unit, where the search is always exact")
 
 
-def _units(run: Run, loss: str | None, param: str | None, top: int, by: str, output: str | None, as_json: bool) -> None:
-    from unrollviz.report.paths import paths_table
+def _units(run: Run, loss: str | None, param: str | None, top: int, by: str) -> _Answer:
     from unrollviz.report.units import units_json, units_text
 
     asked = (run, loss, param or run.recurrent_weight, top, by)
-    if output is not None:
-        report = units_json(*asked)
-        write_rows(output, report, paths_table(report))
-    else:
-        say_json(units_json(*asked)) if as_json else say(units_text(*asked))
+    return _Answer(partial(units_json, *asked), partial(units_text, *asked))
+
+
+def _weighed(found: PathSet, top: int, by: str, budget: int | None, terms: bool) -> _Answer:
+    from unrollviz.report.paths import top_json, top_text
+
+    heaviest = _heaviest(found, top, by, budget)
+    return _Answer(partial(top_json, found, heaviest, terms), partial(top_text, found, heaviest))
+
+
+def _listed(run: Run, found: PathSet, limit: int | None, terms: bool, whole: bool) -> _Answer:
+    """The first paths; all of them where the `whole` set goes to JSON or to a file and no limit is given."""
+    from unrollviz.report.paths import paths_json, paths_text
+
+    part = found if limit is None and whole else found[: ROWS if limit is None else limit]
+    part.check_limit(
+        "give --limit N for the first ones, --top 12 for the heaviest, or take them together with "
+        "unrollviz flow --by lag"
+    )
+    if whole:
+        _check_size(part)
+    return _Answer(partial(paths_json, found, part, terms), lambda: paths_text(run, found, list(part)))
 
 
 def _heaviest(found: PathSet, top: int, by: str, budget: int | None) -> Heaviest[Path]:
