@@ -385,6 +385,20 @@ def test_an_interrupt_exits_130_without_a_traceback(tmp_path):
     assert b"Traceback" not in errors
 
 
+def test_a_terminal_is_told_of_long_work_and_nobody_else_is():
+    impatient = "import sys; from unrollviz.cli import main, terminal; terminal.PATIENCE = 0.0; main()"
+    asked = [sys.executable, "-c", impatient, "flow", "--steps", "600", "--by", "temporal", "--limit", "2"]
+    reader, terminal = pty.openpty()
+    done = subprocess.run(asked, stdout=subprocess.PIPE, stderr=terminal, check=True)
+    os.close(terminal)
+    said = os.read(reader, 65536)
+    assert b"working, 0 s (Ctrl-C stops)" in said
+    assert said.rstrip(b"\r").endswith(b" ")  # and the line is cleared in the end
+    piped = subprocess.run(asked, capture_output=True, check=True)
+    assert piped.stdout == done.stdout
+    assert piped.stderr == b""
+
+
 def test_progress_goes_to_a_terminal_only(tmp_path):
     reader, terminal = pty.openpty()
     done = subprocess.run([*UNROLLVIZ, "check"], stdout=subprocess.PIPE, stderr=terminal, check=True)

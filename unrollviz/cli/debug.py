@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from unrollviz.cli.model import build
+from unrollviz.cli.model import unrolled
 from unrollviz.cli.options import detail_option, loss_option, model_options, param_option
-from unrollviz.cli.terminal import say
+from unrollviz.cli.terminal import say, waiting
 from unrollviz.errors import BadFile, UnrollvizError
 from unrollviz.names import clean
 
@@ -72,7 +72,8 @@ def debug(
         return
     from unrollviz import debug as open_debugger
 
-    stepper = _opening(session, loss, param, detail, model)
+    with waiting():
+        stepper = _opening(session, loss, param, detail, model)
     sys.exit(open_debugger(stepper, tour=not no_tour and not _typed()))
 
 
@@ -112,7 +113,7 @@ def _opening(session: Path | None, loss: str | None, param: str | None, detail: 
 
     if session is None:
         with many_objects():
-            stepper = opened(build(**model), loss, param, detail)
+            stepper = opened(unrolled(**model), loss, param, detail)
             gc.freeze()  # the run stays to the end: looking through it for garbage would hold up every key
         return stepper
     given = click.get_current_context()

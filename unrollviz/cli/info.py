@@ -8,7 +8,7 @@ import click
 
 from unrollviz.cli.model import described
 from unrollviz.cli.options import json_option, model_options
-from unrollviz.cli.terminal import say, say_json
+from unrollviz.cli.terminal import say, say_json, waiting
 
 
 @click.command(short_help="The network, its parameters and its graph, counted.")
@@ -24,7 +24,8 @@ def info(as_json: bool, **model: Any) -> None:
     if found is not None and experiment.data == type(experiment.data)():
         say_json(found_json(found)) if as_json else say(found_text(found))
         return
-    run = experiments.run(experiment, found, limit)
+    with waiting():
+        run = experiments.run(experiment, found, limit)
     if as_json:
         say_json(info_json(run))
     else:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
+from unrollviz.cli.terminal import waiting
 from unrollviz.errors import UnrollvizError
 
 if TYPE_CHECKING:
@@ -75,9 +78,15 @@ def parts(**options: Any) -> tuple[Network, Sequence, int]:
     return *experiments.assembled(experiment, limit=limit), experiment.seed
 
 
-def build(**options: Any) -> Run:
+def unrolled(**options: Any) -> Run:
     """The network and sequence that SPEC and the options describe, unrolled."""
     from unrollviz import experiments
 
     experiment, limit = described(**options)
     return experiments.run(experiment, limit=limit)
+
+
+def build(**options: Any) -> Run:
+    """The same, for a command that prints: to its end, a terminal is told where work takes long."""
+    click.get_current_context().with_resource(waiting())
+    return unrolled(**options)

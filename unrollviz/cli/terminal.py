@@ -1,10 +1,11 @@
-"""What goes to stdout and stderr: lines, JSON, progress bars."""
+"""What goes to stdout and stderr: lines, JSON, progress."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -37,6 +38,7 @@ def say_json(value: dict[str, Any]) -> None:
 
 def _write(texts: Iterable[str]) -> None:
     """Write to stdout; where the reader of a pipe has seen enough, end quietly and with success."""
+    _WAITING.clear()
     try:
         for text in texts:
             sys.stdout.write(text)
@@ -52,7 +54,7 @@ def progress(words: str, steps: int) -> Iterator[Callable[[str], None]]:
     if not sys.stderr.isatty():
         yield lambda name: None
         return
-    with click.progressbar(length=steps, label=words, file=sys.stderr) as shown:
+    with _WAITING.hushed(), click.progressbar(length=steps, label=words, file=sys.stderr) as shown:
         done = iter(range(steps))
 
         def step(name: str) -> None:
@@ -61,3 +63,63 @@ def progress(words: str, steps: int) -> Iterator[Callable[[str], None]]:
 
         yield step
         shown.update(1)
+
+
+PATIENCE = 1.0
+"""Seconds after which a terminal is told that work goes on."""
+
+
+class _Waiting:
+    """A line on stderr that says for how long a command has been working: from its first second on, until it is
+    cleared."""
+
+    def __init__(self) -> None:
+        self._begun = self._said = 0.0
+        self._width = 0
+        self._hushed = False
+
+    @contextmanager
+    def hushed(self) -> Iterator[None]:
+        """Say nothing meanwhile."""
+        self.clear()
+        before, self._hushed = self._hushed, True
+        try:
+            yield
+        finally:
+            self._hushed = before
+
+    def begin(self) -> None:
+        self._begun = self._said = time.monotonic()
+
+    def beat(self) -> None:
+        now = time.monotonic()
+        if not self._hushed and now - self._begun >= PATIENCE and now - self._said >= 0.2:
+            line = f"working, {now - self._begun:.0f} s (Ctrl-C stops)"
+            sys.stderr.write(f"\r{line:{self._width}}")
+            sys.stderr.flush()
+            self._said, self._width = now, len(line)
+
+    def clear(self) -> None:
+        if self._width:
+            sys.stderr.write(f"\r{'':{self._width}}\r")
+            sys.stderr.flush()
+            self._width = 0
+
+
+_WAITING = _Waiting()
+
+
+@contextmanager
+def waiting() -> Iterator[None]:
+    """Say on stderr, where it is a terminal, that long work goes on, for as long as nothing else is said."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from unrollviz.arrays import interruptible
+
+    _WAITING.begin()
+    try:
+        with interruptible(_WAITING.beat):
+            yield
+    finally:
+        _WAITING.clear()
