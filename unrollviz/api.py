@@ -266,8 +266,10 @@ class Run(unrolling.Unrolled):
 
         Raises UnknownName, UnrollvizError for what is not there.
         """
+        from unrollviz.draw.formats import honours
         from unrollviz.draw.view import view
 
+        honours("dot", options)
         return view(self, highlight, **options).picture()
 
     def page(self, highlight: Spec | None = None, **options: Unpack[DrawOptions]) -> str:
@@ -275,9 +277,11 @@ class Run(unrolling.Unrolled):
         M[t,k], and both passes to replay. Arguments as of `draw`; the page opens with what is to be highlighted.
 
         `Path("page.html").write_text(run.page(), encoding="utf-8")`"""
+        from unrollviz.draw.formats import honours
         from unrollviz.draw.page.page import page
         from unrollviz.draw.view import view
 
+        honours("html", options)
         return page(view(self, highlight, **options)).decode("utf-8")
 
     def plotted(self, name: str, param: str | None = None, losses: str | Sequence[str] | None = None) -> Plot:

@@ -36,6 +36,10 @@ class InChart(Jacobian):
     def per_instance(self) -> bool:  # type: ignore[override]
         return self.jacobian.per_instance
 
+    @property
+    def inner(self) -> Jacobian:
+        return self.jacobian.inner
+
     def vjp(self, cotangents: Array) -> Array:
         return self.jacobian.vjp(cotangents)
 
@@ -50,8 +54,13 @@ class InChart(Jacobian):
 
     def norm(self) -> float:
         if self.per_instance or self.out_scale is None:
-            return frobenius(self.matrix())
-        return self.jacobian.norm_after(self.out_scale[:, :, None] * np.eye(self.out_scale.shape[1]))
+            return frobenius(self.instance_norms())
+        return self.jacobian.scaled_norm(self.out_scale)
+
+    def instance_norms(self) -> Array:
+        if self.out_scale is not None and self.in_scale is None:
+            return self.jacobian.scaled_norms(self.out_scale)
+        return Jacobian.instance_norms(self)
 
     def textbook(self, cotangents: Array) -> Array:
         return cotangents if self.in_scale is None else divide(cotangents, self.in_scale)

@@ -107,19 +107,34 @@ class Composite(Jacobian):
     def norm(self) -> float:
         if self.per_instance or self.out_shape == ():
             return frobenius(self.matrix())
-        instances, units = self.out_shape
-        return self.norm_after(np.broadcast_to(np.eye(units), (instances, units, units)))
+        before, last = self._around_last()
+        if before is None or len(last) > 1:
+            return last[0][2].norm() if len(last) == 1 else frobenius(self.matrix())
+        spread = last[0][2].spread
+        if spread is None:
+            return last[0][2].norm_after(before.matrix())
+        return frobenius(before.instance_norms() * spread)
+
+    def scaled_norm(self, scale: Array) -> float:
+        before, last = self._around_last()
+        spread = last[0][2].spread
+        if self.per_instance or before is None or spread is None or len(last) > 1:
+            return self.norm_after(scale[:, :, None] * np.eye(scale.shape[1]))
+        return frobenius(before.scaled_norms(scale) * spread)
+
+    def _around_last(self) -> tuple[Jacobian | None, list[tuple[str, str, Jacobian]]]:
+        """All before the last edge, None where there is nothing, and that edge; or several that end in the tail."""
+        last = [edge for edge in self.edges if edge[1] == self.tail]
+        before = tuple(edge for edge in self.edges if edge[1] != self.tail)
+        return lean(Composite(self.head, last[0][0], before)).inner if before else None, last
 
     def norm_after(self, blocks: Array) -> float:
-        last = [edge for edge in self.edges if edge[1] == self.tail]
+        before, last = self._around_last()
         if self.per_instance or self.out_shape == () or len(last) > 1:
             return frobenius(blocks @ self.matrix())
         # One last edge into a parameter, whose matrix would have an entry for each unit and weight: multiply by its
         # structured form instead.
-        before = tuple(edge for edge in self.edges if edge[1] != self.tail)
-        if before:
-            blocks = blocks @ Composite(self.head, last[0][0], before).matrix()
-        return last[0][2].norm_after(blocks)
+        return last[0][2].norm_after(blocks @ before.matrix() if before else blocks)
 
     def row_norms(self, cotangents: Array) -> Array:
         last = self.arrivals(cotangents)

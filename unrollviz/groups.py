@@ -8,17 +8,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from unrollviz.arrays import Array, Labels, arithmetic
 from unrollviz.charts import divide
 from unrollviz.errors import UnrollvizError
+from unrollviz.gradient import count_paths
 from unrollviz.graph import Graph, backward_edges
 from unrollviz.jacobians import frobenius
 from unrollviz.stacks import Stack, consolidated, merge
-from unrollviz.sweep import COUNTS, LOSS, TOTAL, Arrival, Edge, Fold, entry_step, leading_to, sweep
+from unrollviz.sweep import (
+    COTANGENTS,
+    COUNTS,
+    LOSS,
+    SMALL_COUNTS,
+    TOTAL,
+    Arrival,
+    Edge,
+    Fold,
+    Way,
+    entry_step,
+    leading_to,
+    sweep,
+)
 
 EdgeName = tuple[str, str, int]
 """(tail, head, key), as networkx names an edge."""
@@ -73,14 +87,16 @@ class Sum:
     term: Array = field(repr=False)
 
 
-def summed(graph: Graph, group: Group, target: str, whole: Array) -> Sum:
-    """The exact sum over a group; `whole` is the gradient that its share is of."""
-    fold = _fold(graph, group, target)
+def summed(graph: Graph | Way, group: Group, target: str, whole: Array) -> Sum:
+    """The exact sum over a group; `whole` is the gradient that its share is of. Several sums may share a `Way`."""
+    way = graph if isinstance(graph, Way) else Way.to(graph, [target])
+    few = count_paths(way, group.losses, target) < 2**62
+    carrier = replace(COTANGENTS, one=(SMALL_COUNTS if few else COUNTS).seed)
     count, term = 0, np.zeros_like(whole)
-    for arrival in sweep(graph, group.losses, [target], fold, COUNTS):
-        count += int(arrival.rows.sum())
     with arithmetic():
-        for arrival in sweep(graph, group.losses, [target], fold):
+        for arrival in sweep(way, group.losses, [target], _fold(way.graph, group, target), carrier):
+            if arrival.counts is not None:
+                count += int(arrival.counts.sum())
             term = term + arrival.edge.jacobian.vjp(arrival.cotangents.sum(axis=0, keepdims=True))[0]
     return Sum(count, frobenius(term), share_of(term, whole), term)
 
@@ -111,9 +127,9 @@ def passing(
     with arithmetic():
         ahead = _ahead(graph, group, target, whole / size if size > 0 else whole, reach)
         found: dict[EdgeName, float] = {}
-        for arrival in sweep(graph, group.losses, names, fold):
+        for arrival in sweep(graph, group.losses, list(ahead), fold):
             edge = arrival.edge
-            if edge.tail not in ahead or (landmarks is not None and edge.tail not in landmarks):
+            if landmarks is not None and edge.tail not in landmarks:
                 continue
             here = ahead[edge.tail]
             if edge.tail == target:

@@ -48,9 +48,35 @@ class Jacobian(ABC):
         """Frobenius norm over all instances."""
         return frobenius(self.matrix())
 
+    def instance_norms(self) -> Array:
+        """Frobenius norm of each instance's block: (B,)"""
+        blocks = self.matrix()
+        return norms(blocks.reshape(len(blocks), -1))
+
     def norm_after(self, blocks: Array) -> float:
         """Frobenius norm of M ∂y/∂x for a matrix M given as blocks (B, rows, units of y)."""
         return frobenius(blocks @ self.matrix())
+
+    def scaled_norms(self, scale: Array) -> Array:
+        """The norm of each instance's block, its rows multiplied by `scale`, (B, units of y): (B,)"""
+        blocks = self.matrix() * scale[:, :, None]
+        return norms(blocks.reshape(len(blocks), -1))
+
+    def scaled_norm(self, scale: Array) -> float:
+        """The same over all instances."""
+        spread = self.spread
+        return frobenius(self.scaled_norms(scale) if spread is None else norms(scale) * spread)
+
+    @property
+    def inner(self) -> Jacobian:
+        """What `vjp` and `jvp` apply; `matrix` and norms may show it in other coordinates."""
+        return self
+
+    @property
+    def spread(self) -> Array | None:
+        """(B,) such that ‖M ∂y/∂x‖ is the norm of ‖M_b‖ · spread_b over the instances b, for any M; None where it
+        takes more than the norms of M."""
+        return None
 
     def row_norms(self, cotangents: Array) -> Array:
         """Norm of each row of `vjp(cotangents)`: (R, *out_shape) -> (R,)."""
@@ -135,6 +161,10 @@ class Broadcast(Jacobian):
     def norm_after(self, blocks: Array) -> float:
         return frobenius(blocks)
 
+    @property
+    def spread(self) -> Array:
+        return np.ones(self.out_shape[0])
+
 
 @dataclass(frozen=True, slots=True)
 class Diagonal(Jacobian):
@@ -156,6 +186,12 @@ class Diagonal(Jacobian):
 
     def norm(self) -> float:
         return frobenius(self.slope)
+
+    def instance_norms(self) -> Array:
+        return norms(self.slope)
+
+    def scaled_norms(self, scale: Array) -> Array:
+        return norms(self.slope * scale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +249,10 @@ class Outer(Jacobian):
 
     def norm_after(self, blocks: Array) -> float:
         return frobenius(norms(blocks.reshape(len(blocks), -1)) * norms(self.x))
+
+    @property
+    def spread(self) -> Array:
+        return norms(self.x)
 
     def row_norms(self, cotangents: Array) -> Array:
         if len(self.x) == 1:
@@ -284,6 +324,17 @@ class Softmax(Jacobian):
         likeliest = self.probabilities.argmax(axis=1)[None, :, None]
         moved = tangents - np.take_along_axis(tangents, likeliest, axis=2)
         return np.asarray(moved - (self.probabilities * moved).sum(axis=2, keepdims=True))
+
+    def scaled_norms(self, scale: Array) -> Array:
+        # The square is Σ_m scale_m² ((1 - ŷ_m)² + Σ_{n≠m} ŷ_n²): k numbers for k² entries. What is left without the
+        # likeliest is added up, for subtracting it would lose digits.
+        squares = self.probabilities**2
+        likeliest = np.arange(len(squares)), squares.argmax(axis=1)
+        others = squares.sum(axis=1, keepdims=True) - squares
+        rest = squares.copy()
+        rest[likeliest] = 0.0
+        others[likeliest] = rest.sum(axis=1)
+        return norms(scale * np.sqrt(self.complement**2 + others))
 
 
 @dataclass(frozen=True, slots=True)

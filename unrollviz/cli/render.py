@@ -111,38 +111,40 @@ def render(
       unrollviz render --animate -o slides.svg
       unrollviz render -o page.html
     """
+    from unrollviz.draw.colouring import COLOURINGS
     from unrollviz.draw.formats import check, write
-    from unrollviz.draw.view import view
+    from unrollviz.draw.view import Options, view
 
-    form = check(output, format, animate)
     lengths = [step for step in steps if isinstance(step, int)]
     drawn = [step for step in steps if isinstance(step, str)]
     if max(len(lengths), len(drawn)) > 1:
         raise UnrollvizError("--steps is given more than once; give one number T, one range A..B, or one of each")
-    if (loss or param) and not (highlight or color_by or form.lists_paths):
-        raise UnrollvizError("--loss and --param choose among paths; give --highlight or --color-by share too")
+    asked = Options(
+        target=param,
+        losses=loss,
+        detail=detail,
+        color_by=color_by,
+        steps=drawn[0] if drawn else None,
+        every=every,
+        fold=not no_fold,
+        theme=theme,
+        title=title,
+        caption=caption,
+        parameters=parameters,
+        values=values,
+        animate=animate,
+        engine=engine,
+    )
+    form = check(output, format, asked)
+    coloured = COLOURINGS[color_by].of if color_by in COLOURINGS else ()
+    for flag, given, option in (("--loss", loss, "losses"), ("--param", param, "target")):
+        if given and not (highlight or form.lists_paths or option in coloured):
+            raise UnrollvizError(f"{flag} chooses among paths; give --highlight or --color-by share too")
     with progress("render:", 3) as step:
         step("unrolling")
         run = build(steps=lengths[0] if lengths else None, **model)
         step("looking for paths")
-        shown = view(
-            run,
-            highlight,
-            target=param,
-            losses=loss,
-            detail=detail,
-            color_by=color_by,
-            steps=drawn[0] if drawn else None,
-            every=every,
-            fold=not no_fold,
-            theme=theme,
-            title=title,
-            caption=caption,
-            parameters=parameters,
-            values=values,
-            animate=animate,
-            engine=engine,
-        )
+        shown = view(run, highlight, **asked)
         step("drawing")
         write(shown, output, format)
     say([*_about(shown), f"written: {clean(output)}"])

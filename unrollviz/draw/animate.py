@@ -146,7 +146,7 @@ def _glows(sheet: Sheet, when: Score) -> dict[str, str]:
 
 
 def _under(line: Line, pen: str) -> str:
-    return f'<path d="{svg.path(rounded(line.corners))}" stroke="{pen}" stroke-width="8"/>'
+    return f'<path d="{svg.path(rounded(line.drawn))}" stroke="{pen}" stroke-width="8"/>'
 
 
 def _open(element: str) -> str:

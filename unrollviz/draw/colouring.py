@@ -100,14 +100,31 @@ def _finite(values: dict[str, float] | dict[EdgeName, float]) -> dict:  # type: 
     return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
-COLOURINGS: dict[str, tuple[str, Callable[[Graph, Sequence[str], str], Paint | None]]] = {
-    "share": ("every edge by the share of all paths through it", _share),
-    "norm": ("every edge by the norm of its factor ∂head/∂tail", _norm),
-    "lag": ("every edge by the mean lag t - k of all paths through it", _lag),
-    "value": ("every node by the root mean square of its value", _value),
-    "gradient": ("every node by the norm of ∂L/∂node", _gradient),
+@dataclass(frozen=True)
+class Colouring:
+    """What colours can say.
+
+    Attributes:
+        meaning: in words.
+        make: (graph, losses, target) -> paint; None where there is nothing to show.
+        of: which of `losses` and `target` it is about.
+    """
+
+    meaning: str
+    make: Callable[[Graph, Sequence[str], str], Paint | None]
+    of: tuple[str, ...] = ()
+
+
+_PATHS = ("losses", "target")
+
+COLOURINGS: dict[str, Colouring] = {
+    "share": Colouring("every edge by the share of all paths through it", _share, _PATHS),
+    "norm": Colouring("every edge by the norm of its factor ∂head/∂tail", _norm),
+    "lag": Colouring("every edge by the mean lag t - k of all paths through it", _lag, _PATHS),
+    "value": Colouring("every node by the root mean square of its value", _value),
+    "gradient": Colouring("every node by the norm of ∂L/∂node", _gradient, ("losses",)),
 }
-"""`color_by` -> what it does, and (graph, losses, target) -> paint; None where there is nothing to show."""
+"""`color_by` -> colouring."""
 
 
 def gathered(values: Mapping[EdgeName, float], edges: Iterable[EdgeName], total: bool) -> float | None:

@@ -18,7 +18,7 @@ import graphviz
 import numpy as np
 
 from unrollviz.draw.colouring import Paint, gathered
-from unrollviz.draw.geometry import COPY_FONT, DENSE_FONT, NODE_FONT, Box, arrange, shown, shown_on_copy
+from unrollviz.draw.geometry import COPY_FONT, DENSE_FONT, NODE_FONT, Box, Point, arrange, shown, shown_on_copy
 from unrollviz.draw.inside import about, lines_inside, scales, squares
 from unrollviz.draw.layout import EdgeName, Place
 from unrollviz.draw.legend import draw_legend, draw_words, signed
@@ -265,23 +265,22 @@ class Drawing:
             for x, time in zip(self.paper.columns[1:], self.paper.places.times[1:], strict=True)
             if time in self.scene.folded.spans
         ]
-        left = {name: (self.ids[name], box.x + box.width / 2) for name, box in self.paper.boxes.items()}
+        left = {name: box.x + box.width / 2 for name, box in self.paper.boxes.items()}
         for place in sorted(self.paper.copies, key=lambda place: place.column):
             name, box = self.paper.copies[place]
             colour = self.theme.looks["parameter"].line if place.column <= reached[name] else self.theme.muted
-            start, x = left[name]
-            end = box.x - box.width / 2
+            x, end = left[name], box.x - box.width / 2
             for span in boxes:
                 if x < span.x < end:
                     side = span.width / 2
-                    self._tie(start, place, (x, box.y), (span.x - side, box.y), colour)
+                    self._tie(name, place, (x, box.y), (span.x - side, box.y), colour)
                     x = span.x + side
-            self._tie(start, place, (x, box.y), (end, box.y), colour)
-            left[name] = (self.ids[place], box.x + box.width / 2)
+            self._tie(name, place, (x, box.y), (end, box.y), colour)
+            left[name] = box.x + box.width / 2
 
-    def _tie(self, start: str, end: Place, *corners: tuple[float, float] | str) -> None:
-        *points, colour = corners
-        self.sheet.line(start, self.ids[end], points, "tie", style="dotted", color=str(colour))  # type: ignore[arg-type]
+    def _tie(self, name: str, end: Place, start: Point, stop: Point, colour: str) -> None:
+        """A piece of a rail. Its tail is the parameter, whose lines lie below all others."""
+        self.sheet.line(self.ids[name], self.ids[end], (start, stop), "tie", style="dotted", color=colour)
 
     def _edge(self, edge: EdgeName) -> None:
         tail, head, _ = edge

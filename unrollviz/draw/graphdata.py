@@ -11,27 +11,36 @@ from xml.etree import ElementTree
 import networkx as nx
 import numpy as np
 
+from unrollviz.arrays import beat
+from unrollviz.draw.colouring import Paint
+from unrollviz.draw.highlight import Highlight, of_losses
 from unrollviz.draw.layout import EdgeName
 from unrollviz.draw.view import View
-from unrollviz.gradient import edge_shares
 from unrollviz.graph import Graph
 from unrollviz.names import derivative, storable
-from unrollviz.paths import Path
 
 NUMBERS = 10_000
 """Values of more numbers than that are left out; their shape and norm are always there."""
 
 
-def plain(graph: Graph, path: Path | None = None, shares: Mapping[EdgeName, float] | None = None) -> Graph:
+ATTRIBUTES = {"value": "rms"}
+"""Colouring -> the attribute that says the same, where it is not called the same: a node's `value` is all of it."""
+
+
+def plain(graph: Graph, highlight: Highlight | None = None, paint: Mapping[str, Paint] | None = None) -> Graph:
     """`graph` with attributes that any program understands: text, numbers and lists of numbers.
 
-    Nodes: op, role, time, layer, label, symbol, shape, norm, value, and path, their place on `path` from 1 at the loss.
-    Edges: derivative (typeset), argument (which one of the head), kind and norm of the Jacobian, share where `shares`
-    are given. What a node or an edge has not is left out.
+    Nodes: op, role, time, layer, label, symbol, shape, norm, value, and path, their place on a highlighted path from 1
+    at the loss. Edges: derivative (typeset), argument (which one of the head), kind and norm of the Jacobian; on edges
+    that a highlighted path crosses, highlighted, and highlighted_share of those that do. Every attribute in `paint` is
+    that of the edges or nodes that it has. What a node or an edge has not is left out.
     """
     found = nx.MultiDiGraph()
+    path, marked = (highlight.path, highlight.edges) if highlight else (None, {})
     places = {name: place for place, name in enumerate(path.nodes, start=1)} if path else {}
+    painted = paint or {}
     for name, node in graph.nodes(data=True):
+        beat()
         value = np.asarray(node["value"])
         attributes = {
             **{key: node.get(key) for key in ("op", "role", "time", "layer", "label", "symbol")},
@@ -39,16 +48,21 @@ def plain(graph: Graph, path: Path | None = None, shares: Mapping[EdgeName, floa
             "norm": float(np.linalg.norm(value)),
             "value": value.tolist() if value.size <= NUMBERS else None,
             "path": places.get(name),
+            **{key: paint.nodes.get(name) for key, paint in painted.items() if paint.nodes},
         }
         found.add_node(name, **_there(attributes))
     for tail, head, key, jacobian in graph.edges(keys=True, data="jacobian"):
-        share = shares.get((tail, head, key), 0.0) if shares else None  # no shares at all: the gradient is 0
+        beat()
+        edge = (tail, head, key)
+        share = marked.get(edge)
         attributes = {
             "derivative": derivative(head, tail, direct=not jacobian.per_instance),
             "argument": key,
             "kind": type(jacobian).__name__,
             "norm": float(jacobian.norm()),
-            "share": share,
+            "highlighted": edge in marked or None,
+            "highlighted_share": share if share == share else None,
+            **{key: _of_edge(paint, edge) for key, paint in painted.items() if paint.edges},
         }
         found.add_edge(tail, head, key=key, **_there(attributes))
     return found
@@ -58,12 +72,32 @@ def _there(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in attributes.items() if value is not None}
 
 
+def _of_edge(paint: Paint, edge: EdgeName) -> float | None:
+    return paint.edges.get(edge, 0.0 if paint.signed else None)
+
+
 def _of(view: View) -> Graph:
-    options, paths = view.options, view.paths
-    shares = edge_shares(view.graph, paths.losses, paths.target) if options.get("color_by") == "share" else None
-    graph = plain(view.graph, view.path, shares)
-    about = {"cell": view.run.network.cell, "detail": options.get("detail", "state"), "title": options.get("title")}
-    graph.graph.update(_there(about | {"steps": view.run.steps, "loss": float(view.run.loss)}))
+    """The graph of a view; what else is asked for are attributes of the whole."""
+    options, colour, asked = view.options, view.options.get("color_by"), view.highlight
+    painted = {} if colour is None or view.paint is None else {ATTRIBUTES.get(colour, colour): view.paint}
+    graph = plain(view.graph, asked, painted)
+    about = {
+        "cell": view.run.network.cell,
+        "detail": options.get("detail", "state"),
+        "steps": view.run.steps,
+        "loss": float(view.run.loss),
+        "title": options.get("title"),
+        "caption": options.get("caption"),
+        "parameters": view.run.network.count_parameters().total if options.get("parameters") else None,
+        "color_by": next(iter(painted), None),
+    }
+    if asked is not None:
+        figures = {"count": str(asked.sum.count), "norm": asked.sum.norm, "share": asked.sum.share}
+        finite = {key: value for key, value in figures.items() if value == value}
+        about |= {"highlight": asked.words} | {f"highlight_{key}": value for key, value in finite.items()}
+    if asked is not None or colour is not None:
+        about |= {"gradient": of_losses(view.run, view.paths)}
+    graph.graph.update(_there(about))
     return graph
 
 

@@ -18,6 +18,7 @@ from unrollviz.groups import Group, Sum, Uses, passing, share_of, summed
 from unrollviz.jacobians import frobenius
 from unrollviz.names import clean, derivative, typeset
 from unrollviz.paths import Path, PathSet
+from unrollviz.sweep import Way
 
 if TYPE_CHECKING:
     from unrollviz.api import Run
@@ -197,8 +198,8 @@ def _group(asked: _Asked, words: str, group: Group) -> Highlight:
     landmarks = None
     if group.uses and asked.detail != "op":  # routes are made of single edges
         landmarks, graph = set(graph), asked.run.level("op")
-    whole = paths.gradient
-    total = summed(graph, group, paths.target, whole)
+    whole, way = paths.gradient, Way.to(graph, [paths.target])
+    total = summed(way, group, paths.target, whole)
     if total.count == 0:
         raise UnrollvizError(
             f"no path from {', '.join(paths.losses[:3])}{' …' if len(paths.losses) > 3 else ''} to {paths.target} "
@@ -206,11 +207,11 @@ def _group(asked: _Asked, words: str, group: Group) -> Highlight:
         )
 
     def through(times: Sequence[int]) -> tuple[int, float]:
-        rest = summed(graph, replace(group, avoiding=frozenset(times)), paths.target, whole)
+        rest = summed(way, replace(group, avoiding=frozenset(times)), paths.target, whole)
         return total.count - rest.count, share_of(total.term - rest.term, whole)
 
     edges = passing(graph, group, paths.target, whole, landmarks)
-    of = count_paths(graph, paths.losses, paths.target)
+    of = count_paths(way, paths.losses, paths.target)
     return Highlight(words, None, total, of, edges, (), through)
 
 

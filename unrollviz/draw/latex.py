@@ -119,7 +119,7 @@ _SYMBOLS = {
 
 _DIGITS = str.maketrans("₀₁₂₃₄₅₆₇₈₉₋", "0123456789-")
 _ATOM = re.compile(
-    r"(?:l(?P<layer>\d+)\.)?(?:(?P<way>fwd|bwd)\.)?(?P<stem>[A-Za-zŷ]+)(?P<word>_[a-z]+)?(?P<time>[₀-₉₋]*)(?P<call>\()?"
+    r"(?:l(?P<layer>\d+)\.)?(?:(?P<way>fwd|bwd)\.)?(?P<stem>[A-Za-z]+|ŷ)(?P<word>_[a-z]+)?(?P<time>[₀-₉₋]*)(?P<call>\()?"
 )
 _WAYS = {"fwd": r"\overrightarrow", "bwd": r"\overleftarrow"}
 _STEMS = {"ŷ": r"\hat{y}", "sigma": r"\sigma", "sigmoid": r"\sigma"}

@@ -213,8 +213,7 @@ def _highlight_entry(scene: Scene) -> list[_Entry]:
     if scene.group is None:
         return []
     coloured = scene.group.sum.share == scene.group.sum.share and scene.paint is None
-    how = ", as thick as the share that passes" if coloured else ""
-    entry = f"{scene.group.words}{how}: {group_figures(scene)}"
+    entry = scene.group.words + (": as thick as the share that passes" if coloured else "")
     return [(entry, partial(_group_swatch, signed=coloured), _SWATCH)]
 
 

@@ -19,6 +19,7 @@ from unrollviz.draw.style import THEMES
 from unrollviz.draw.text import integer
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.graph import Graph
+from unrollviz.names import clean
 from unrollviz.paths import Path, PathSet
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class View:
     def paint(self) -> Paint | None:
         """What colours say."""
         name = self.options.get("color_by")
-        return None if name is None else COLOURINGS[name][1](self.graph, self.paths.losses, self.paths.target)
+        return None if name is None else COLOURINGS[name].make(self.graph, self.paths.losses, self.paths.target)
 
     @cached_property
     def folded(self) -> Folded:
@@ -172,11 +173,21 @@ def view(run: Run, highlight: Spec | None = None, **options: Unpack[Options]) ->
     detail, target, losses = options.get("detail", "state"), options.get("target"), options.get("losses")
     if isinstance(highlight, Path) and target is None:
         target = highlight.nodes[-1]
-    elif isinstance(highlight, Sequence) and target is None:
-        nodes = highlight.split(",") if isinstance(highlight, str) else highlight
-        target = nodes[-1].strip() if len(nodes) > 1 and ":" not in nodes[0] else None
+    elif isinstance(highlight, Sequence):
+        nodes = [name.strip() for name in (highlight.split(",") if isinstance(highlight, str) else highlight)]
+        if len(nodes) > 1 and ":" not in nodes[0]:
+            target = _ending(run, nodes, losses, target)
     paths = run.paths(losses, target or run.recurrent_weight, detail=detail)
     found = None if highlight is None else highlighted(run, paths, detail, highlight)
     made = View(run, paths, found, options)
     _ = made.folded  # what is wrong with the steps is said before anything is drawn
     return made
+
+
+def _ending(run: Run, nodes: Sequence[str], losses: str | Sequence[str] | None, target: str | None) -> str:
+    """Where the path through `nodes` ends. Raises UnrollvizError where the paths asked for do not begin or end so."""
+    if target is not None and nodes[-1] != target:
+        raise UnrollvizError(f"the path ends in {clean(nodes[-1])}, not in {clean(target)}; leave --param out")
+    if losses is not None and nodes[0] in run.loss_names() and nodes[0] not in run.loss_names(losses):
+        raise UnrollvizError(f"the path begins at {clean(nodes[0])}, which --loss leaves out; leave --loss out")
+    return nodes[-1]

@@ -37,7 +37,8 @@ function magnitude(norm, log) {
 function percent(share) {
   if (share === null || share === undefined) return "–";
   const value = 100 * share;
-  const digits = value === 0 || Math.abs(value) >= 0.05 ? value.toFixed(1) : value.toExponential(0);
+  const size = Math.abs(value);
+  const digits = size === 0 || size >= 0.05 ? value.toFixed(1) : size < 1e-4 ? value.toExponential(0) : String(Number(value.toPrecision(1)));
   return `${value < 0 ? "−" : "+"}${digits.replace(/^-/, "").replace("-", "−")} %`;
 }
 
