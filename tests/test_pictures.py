@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import re
 from collections import Counter
 from dataclasses import replace
@@ -11,6 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from hostile import labels
 
 import unrollviz as uz
 from unrollviz.draw import svg
@@ -75,7 +75,7 @@ def test_every_example_of_a_group_highlights_what_it_says(name):
     assert on_path(made) == set(found.edges)
     figures = f"{found.sum.count:,} of {found.of:,} paths · norm of their sum {found.sum.norm:.4f} · share "
     assert any(line.startswith(figures) for line in words(made, "caption"))
-    assert any(figures in line for line in words(made, "legend"))
+    assert any(line.startswith(found.words) for line in words(made, "legend"))
     tones = {shape.kind.split()[1] for shape in kinds_of(made, *ROLES)}
     assert tones == {"path", "muted"}
 
@@ -400,21 +400,8 @@ def test_the_svg_is_what_graphviz_makes_of_the_dot():
         assert (their_x - x, their_y - y) == (pytest.approx(dx, abs=1.5), pytest.approx(dy, abs=1.5))
 
 
-HOSTILE = [
-    *('"', "'", "\\", "\\N", "<", ">", "&", "&amp;", "]]>", "<![CDATA[", "-->", "\n", "\r", "\t", "\x00", "\x1b[0m"),
-    *("\u202e", "\u200f", "\u2028", "\ud800", "\ufffe", "\uffff", "javascript:alert(1)", "<script>alert(1)</script>"),
-    *('" onload="alert(1)', "' href='javascript:alert(1)", "url(#x)", "{}", "%s", "日本語", "e\u0301", "😀", " "),
-]
-
-
-def test_a_thousand_hostile_labels_stay_text_in_svg():
-    chance = random.Random(0)
-    texts = [*HOSTILE, "a" * 10_000, "<" * 10_000]
-    while len(texts) < 1000:
-        pieces = [
-            chance.choice([*HOSTILE, chr(chance.randrange(0x110000)), "ab"]) for _ in range(chance.randrange(1, 9))
-        ]
-        texts.append("".join(pieces))
+def test_hostile_labels_stay_text_in_svg():
+    texts = labels(3_000)
     sheet = Sheet()
     ends = [
         sheet.shape(Box(0, -30 * row, 50, 20, "box"), "state plain", text, [text, text])
@@ -427,7 +414,7 @@ def test_a_thousand_hostile_labels_stay_text_in_svg():
     root = parsed(data)
     groups = {g.get("id"): g for g in root.iter() if tag(g) == "g"}
     for name, text in zip(ends, texts, strict=True):
-        assert [t.text for t in groups[name] if tag(t) == "text"] == [clean(text)]
+        assert [t.text for t in groups[name] if tag(t) == "text"] == [clean(text)], text
         assert [t.text for t in groups[name] if tag(t) == "title"] == [f"{clean(text)}\n{clean(text)}"]
     assert len(groups) == len(texts) + 1 + 100
     assert {tag(e) for e in root.iter()} == {"svg", "g", "rect", "path", "text", "title"}

@@ -180,7 +180,14 @@ def _figures(paths: PathSet, shown: Sequence[Path | None]) -> list[str]:
     if len(by_step) > 2 * SHOWN:
         by_step = [*by_step[:SHOWN], _gap(4), by_step[-1]]
     heads = ["k", r"\text{paths}", r"\|\sum\text{terms}\|", r"\text{share}"]
-    return [_NORMS, "", *by_path, "", r"All paths by the step $k$ at which they enter:\nopagebreak", *table(heads, by_step)]
+    return [
+        _NORMS,
+        "",
+        *by_path,
+        "",
+        r"All paths by the step $k$ at which they enter:\nopagebreak",
+        *table(heads, by_step),
+    ]
 
 
 def _gap(columns: int) -> list[str]:

@@ -242,6 +242,14 @@ def backward_edges(graph: Graph, head: str) -> Iterator[tuple[str, int, Jacobian
             yield tail, key, attributes["jacobian"]
 
 
+def edge_norm(graph: Graph, edge: tuple[str, str, int]) -> float:
+    """‖∂head/∂tail‖ of (tail, head, key). Worked out once an edge, which then has it as its attribute `norm`."""
+    attributes = graph.edges[edge]
+    if "norm" not in attributes:
+        attributes["norm"] = attributes["jacobian"].norm()
+    return float(attributes["norm"])
+
+
 def contract(graph: Graph, landmarks: Collection[str]) -> Graph:
     """The graph on the landmarks alone: one edge u -> v for all paths from u to v with no landmark between.
 

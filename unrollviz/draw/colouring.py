@@ -11,7 +11,7 @@ import numpy as np
 from unrollviz.draw.layout import EdgeName
 from unrollviz.draw.style import Theme
 from unrollviz.gradient import cotangents, edge_shares
-from unrollviz.graph import Graph
+from unrollviz.graph import Graph, edge_norm
 from unrollviz.groups import mean_lags
 from unrollviz.jacobians import frobenius
 
@@ -77,8 +77,9 @@ def _share(graph: Graph, losses: Sequence[str], target: str) -> Paint | None:
 
 
 def _norm(graph: Graph, losses: Sequence[str], target: str) -> Paint:
-    edges = {(tail, head, key): data["jacobian"].norm() for tail, head, key, data in graph.edges(keys=True, data=True)}
-    return Paint("norm of ∂head/∂tail", edges=_finite(edges))
+    return Paint(
+        "norm of ∂head/∂tail", edges=_finite({edge: edge_norm(graph, edge) for edge in graph.edges(keys=True)})
+    )
 
 
 def _lag(graph: Graph, losses: Sequence[str], target: str) -> Paint:

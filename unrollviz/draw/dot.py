@@ -29,7 +29,7 @@ from unrollviz.draw.sheet import BOLD, Sheet
 from unrollviz.draw.span import Folded
 from unrollviz.draw.style import Theme, share_style, share_width
 from unrollviz.draw.text import number
-from unrollviz.graph import Graph
+from unrollviz.graph import Graph, edge_norm
 from unrollviz.names import derivative
 from unrollviz.paths import Path
 
@@ -288,7 +288,10 @@ class Drawing:
         merged = self.scene.folded.merged.get(edge)
         if merged is None:
             jacobian = self.graph.edges[edge]["jacobian"]
-            said = [derivative(head, tail, direct=not jacobian.per_instance), f"norm {number(jacobian.norm())}"]
+            said = [
+                derivative(head, tail, direct=not jacobian.per_instance),
+                f"norm {number(edge_norm(self.scene.whole, edge))}",
+            ]
         else:
             said = [derivative(merged[0][1], merged[0][0]), *([f"and {len(merged) - 1} more"] if merged[1:] else [])]
         tone = self._tone(edge in self.marked.edges)

@@ -16,7 +16,7 @@ from unrollviz.draw.colouring import Paint
 from unrollviz.draw.highlight import Highlight, of_losses
 from unrollviz.draw.layout import EdgeName
 from unrollviz.draw.view import View
-from unrollviz.graph import Graph
+from unrollviz.graph import Graph, edge_norm
 from unrollviz.names import derivative, storable
 
 NUMBERS = 10_000
@@ -59,7 +59,7 @@ def plain(graph: Graph, highlight: Highlight | None = None, paint: Mapping[str, 
             "derivative": derivative(head, tail, direct=not jacobian.per_instance),
             "argument": key,
             "kind": type(jacobian).__name__,
-            "norm": float(jacobian.norm()),
+            "norm": edge_norm(graph, edge),
             "highlighted": edge in marked or None,
             "highlighted_share": share if share == share else None,
             **{key: _of_edge(paint, edge) for key, paint in painted.items() if paint.edges},

@@ -1,6 +1,6 @@
 """LaTeX: the one escape function for text, typeset names and formulas as mathematics, and whole documents.
 
-What is written compiles with pdflatex, lualatex and xelatex, and never asks for a file or a program.
+What is written compiles with pdflatex, and never asks for a file or a program.
 """
 
 from __future__ import annotations

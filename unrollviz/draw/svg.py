@@ -144,9 +144,17 @@ def _line(line: Line, id: str, inside: str, faint: bool) -> Iterator[str]:
 
 
 def path(curve: Sequence[Point]) -> str:
-    """Control points of cubic curves, as `rounded` gives them, as the `d` of a path."""
-    start = f"M{_n(curve[0][0])},{_n(-curve[0][1])}"
-    return start + "C" + " ".join(f"{_n(x)},{_n(-y)}" for x, y in curve[1:])
+    """Control points of cubic curves as `rounded` gives them, straight lines and corners by turns, as the `d` of a
+    path. A straight line takes few letters: lines are most of a long picture."""
+    points = [(_n(x), _n(-y)) for x, y in curve]
+    made = "M{},{}".format(*points[0])
+    for at in range(3, len(points), 3):
+        (from_x, from_y), (x, y) = points[at - 3], points[at]
+        if at % 2 == 0:
+            made += "C" + " ".join(f"{x},{y}" for x, y in points[at - 2 : at + 1])
+        elif (from_x, from_y) != (x, y):
+            made += f"H{x}" if from_y == y else f"V{y}" if from_x == x else f"L{x},{y}"
+    return made
 
 
 def _arrow(base: Point, tip: Point, half: float, colour: str) -> str:

@@ -21,7 +21,7 @@ from unrollviz.draw.span import Folded
 from unrollviz.draw.style import MEANINGS
 from unrollviz.draw.text import integer
 from unrollviz.flow import Flow
-from unrollviz.graph import Graph, formula
+from unrollviz.graph import Graph, edge_norm, formula
 from unrollviz.jacobians import frobenius
 from unrollviz.names import clean, derivative, typeset
 from unrollviz.paths import PATH_LIMIT, Heaviest, Path, PathSet
@@ -191,7 +191,7 @@ class Content:
             "tail": self._nodes[tail],
             "head": self._nodes[head],
             "symbol": clean(derivative(head, tail, direct=not jacobian.per_instance)),
-            "norm": exact(jacobian.norm()),
+            "norm": exact(edge_norm(self.graph, edge)),
         }
 
 
