@@ -430,6 +430,33 @@ def test_hostile_kinds_cannot_leave_their_attribute():
     assert parsed(svg.written(sheet)).find(".//{*}g").get("class") == 'node "><script>'
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"highlight": "2", "title": '<rect fill="#ffffff"> & {}'}, {"color_by": "gradient"}]
+)
+def test_a_notebook_shows_every_colour_of_both_themes(options):
+    asked = dict(options)
+    highlight = asked.pop("highlight", None)
+    shown = RUNS["elman"].draw(highlight, **asked)._repr_image_svg_xml()
+    root = parsed(shown.encode())
+    style = next(e for e in root if tag(e) == "style").text
+    rules = dict(re.findall(rf"#{root.get('id')} \.(c\d+)\{{(.*?)\}}", style))
+    own = root.get("id")
+    said = "".join(f"#{own} .{name}{{{rule}}}" for name, rule in rules.items())
+    assert style == f"@media (prefers-color-scheme: dark){{{said}}}"
+    for theme in THEMES:
+        plain = parsed(FORMATS["svg"].make(view(RUNS["elman"], highlight, theme=theme, **asked)))
+        expected = [e for e in plain.iter() if tag(e) in ("rect", "ellipse", "path", "polygon", "text")]
+        found = [e for e in root.iter() if tag(e) in ("rect", "ellipse", "path", "polygon", "text")]
+        for one, other in zip(found, expected, strict=True):
+            changed = dict(part.split(":") for part in rules.get(one.get("class"), "").split(";") if part)
+            for paint in ("fill", "stroke"):
+                colour = changed.get(paint, one.get(paint)) if theme == "dark" else one.get(paint)
+                assert colour == other.get(paint)
+            assert one.text == other.text
+    fixed = RUNS["elman"].draw(highlight, theme="dark", **asked)._repr_image_svg_xml()
+    assert "<style" not in fixed and DARK.paper in fixed
+
+
 # ------------------------------------------------------------------------------------------------ animation
 
 

@@ -91,10 +91,9 @@ class Run(unrolling.Unrolled):
     _ways: dict[tuple[str, str], Way] = field(default_factory=dict, repr=False, compare=False)
 
     def _repr_svg_(self) -> str:
-        from unrollviz.draw.svg import written
         from unrollviz.draw.view import view
 
-        return written(view(self).drawing.sheet).decode("utf-8")
+        return view(self).in_notebook()
 
     def plain_graph(self, detail: str = "state") -> Graph:
         """The graph at a level of LEVELS with attributes that any program understands; see `draw.graphdata.plain`."""

@@ -6,7 +6,7 @@ file or an address); text is quoted, never HTML-like.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,9 +58,11 @@ class Picture(graphviz.Digraph):  # type: ignore[misc, unused-ignore]
     """A `graphviz.Digraph` that a notebook shows without a `dot` program."""
 
     sheet: Sheet
+    shown: Callable[[], str] | None = None
+    """What a notebook shows, where it is not the sheet as it is."""
 
     def _repr_image_svg_xml(self) -> str:
-        return svg.written(self.sheet).decode("utf-8")
+        return svg.written(self.sheet).decode("utf-8") if self.shown is None else self.shown()
 
     def _repr_image_png(self) -> bytes:
         return render(self.source, "png")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
+from unrollviz.draw import svg
+from unrollviz.draw.adaptive import adaptive
 from unrollviz.draw.colouring import COLOURINGS, Paint
 from unrollviz.draw.dot import Drawing
 from unrollviz.draw.engine import ENGINES
@@ -15,7 +17,7 @@ from unrollviz.draw.legend import signed
 from unrollviz.draw.scene import Scene
 from unrollviz.draw.sheet import Picture
 from unrollviz.draw.span import Folded, Span, folded, shown_times, steps_named
-from unrollviz.draw.style import THEMES
+from unrollviz.draw.style import DARK, THEMES
 from unrollviz.draw.text import integer
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.graph import Graph
@@ -150,7 +152,15 @@ class View:
 
     def picture(self) -> Picture:
         """The picture in DOT: a `graphviz.Digraph` with every position given."""
-        return self.drawing.sheet.picture
+        made = self.drawing.sheet.picture
+        made.shown = self.in_notebook
+        return made
+
+    def in_notebook(self) -> str:
+        """The picture as SVG; where no theme is asked for, it takes that of the reader's system."""
+        if self.options.get("theme") is not None:
+            return svg.written(self.drawing.sheet).decode("utf-8")
+        return adaptive(self.drawing.sheet, Drawing(replace(self.scene, theme=DARK)).sheet)
 
 
 def view(run: Run, highlight: Spec | None = None, **options: Unpack[Options]) -> View:
