@@ -15,7 +15,7 @@ from unrollviz.draw.colouring import COLOURINGS
 from unrollviz.draw.formats import FORMATS, LOOKS, PURPOSES, WHOSE, check, honours
 from unrollviz.draw.highlight import GROUPS
 from unrollviz.draw.view import Options, view
-from unrollviz.errors import UnrollvizError
+from unrollviz.errors import DrawingFailed, UnrollvizError
 
 RNG = np.random.default_rng(0)
 RUN = uz.unroll(uz.Network.init("lstm", 2, 2, 2, seed=0), RNG.standard_normal((21, 2)), RNG.integers(0, 2, 21))
@@ -53,7 +53,7 @@ def written():
         return kept[key]
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(made, "render", lambda source, format, engine: f"{engine} {source}".encode())
+        patched.setattr(made, "render", lambda source, format, engine, **_: f"{engine} {source}".encode())
         yield write
 
 
@@ -94,3 +94,13 @@ def test_python_refuses_the_same():
         RUN.draw(engine="dot")
     with pytest.raises(UnrollvizError, match="--animate makes an SVG"):
         RUN.page(animate=True)
+
+
+def test_a_png_that_is_too_long_is_refused_before_graphviz_is_started(monkeypatch):
+    def started(*_, **__):
+        raise AssertionError("started in vain")
+
+    monkeypatch.setattr(made, "render", started)
+    run = uz.unroll(uz.Network.init("elman", 1, 1, 1, seed=0), np.ones((450, 1)), [0] * 450)
+    with pytest.raises(DrawingFailed, match=r"7\d\d inches long, and a png has room for 683; fold steps"):
+        FORMATS["png"].make(view(run, fold=False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
@@ -15,8 +16,9 @@ from unrollviz import groups
 from unrollviz.errors import UnrollvizError
 from unrollviz.folds import kinds
 from unrollviz.gradient import edge_shares
-from unrollviz.groups import Group, Uses, mean_lags, passing, summed
+from unrollviz.groups import Group, Uses, avoiding, mean_lags, passing, summed
 from unrollviz.paths import Path, PathSet
+from unrollviz.sweep import Way
 
 CELLS = {
     "elman": {},
@@ -93,6 +95,24 @@ def test_paths_that_avoid_steps(run):
         found = summed(graph, Group(losses, avoiding=steps), target, whole)
         assert found.count == count
         np.testing.assert_allclose(found.term, term, rtol=0, atol=1e-14)
+
+
+def test_many_sets_of_steps_at_once(run, monkeypatch):
+    monkeypatch.setattr(groups, "AT_ONCE", 2)
+    target, losses = run.recurrent_weight, tuple(run.loss_names())
+    graph, whole = run.level("op"), run.gradient(target)
+    highway = frozenset().union(*(edges for kind, edges in kinds(graph).values() if kind in ("highway", "weights")))
+    several = [[2], [3, 4], [1]]
+    for group in (
+        Group(losses),
+        Group(losses, lag=1),
+        Group(losses, lag=0, uses=(Uses(highway, 1),)),
+        Group(losses[1:], uses=(Uses(highway, 1, 2),)),
+    ):
+        found = avoiding(Way.to(graph, [target]), group, target, whole, several)
+        alone = [summed(graph, replace(group, avoiding=steps), target, whole) for steps in several]
+        assert [count for count, _ in found] == [one.count for one in alone]
+        np.testing.assert_allclose([share for _, share in found], [one.share for one in alone], rtol=0, atol=1e-12)
 
 
 def _avoids(time, steps: frozenset[int], path: Path) -> bool:

@@ -235,12 +235,20 @@ def test_paths_through_a_span_are_counted_on_it():
     text = made.scene.spans[start]
     assert text[0] == f"t = {span.first} … {span.last}"
     assert text[2] == f"{len(rows)} paths"
-    count, exact = made.highlight.through(span.times)
+    ((count, exact),) = made.highlight.through([span.times])
     assert (count, exact) == (len(rows), pytest.approx(share, rel=1e-9))
     path = LONG.paths("L40", "W")[30]
     assert set(span.times) & {time[name] for name in path.nodes}
     said = {time: view(LONG, path).scene.spans[time][-1] for time in view(LONG, path).folded.spans}
     assert said == {4: "not on the path", 12: "through here", 42: "not on the path"}
+
+
+def test_many_spans_say_what_they_hold():
+    """As many as --every makes: each by what avoids it, worked out apart."""
+    for asked in ("lag:4", "loss:L59", "top:3", "17"):
+        made = view(LONG, asked, every=1, steps=range(1, 60, 2))
+        assert len(made.folded.spans) >= 29
+        assert all(len(words) > 1 for words in made.scene.spans.values()), asked
 
 
 def test_a_highlighted_path_shows_where_it_begins_and_ends():

@@ -32,6 +32,7 @@ from unrollviz.sweep import (
     entry_step,
     leading_to,
     sweep,
+    sweep_from,
 )
 
 EdgeName = tuple[str, str, int]
@@ -99,6 +100,48 @@ def summed(graph: Graph | Way, group: Group, target: str, whole: Array) -> Sum:
                 count += int(arrival.counts.sum())
             term = term + arrival.edge.jacobian.vjp(arrival.cotangents.sum(axis=0, keepdims=True))[0]
     return Sum(count, frobenius(term), share_of(term, whole), term)
+
+
+AT_ONCE = 64
+"""Sets of steps that one sweep keeps apart."""
+
+
+def avoiding(
+    way: Way, group: Group, target: str, whole: Array, several: Sequence[Collection[int]]
+) -> list[tuple[int, float]]:
+    """Number and share of the group's paths that visit none of some steps, for several such sets of which no two share
+    a step: by a label that says which of them a partial path must still avoid."""
+    found: list[tuple[int, float]] = []
+    few = count_paths(way, group.losses, target) < 2**62
+    one = (SMALL_COUNTS if few else COUNTS).seed
+    reach, size = _reach(way.graph, group, target), frobenius(whole)
+    times = dict(way.graph.nodes(data="time"))
+    for start in range(0, len(several), AT_ONCE):
+        some = several[start : start + AT_ONCE]
+        number = {time: index for index, steps in enumerate(some) for time in steps}
+
+        def cross(labels: Labels, edge: Edge, number: Mapping[int, int] = number) -> tuple[Labels, Labels | None]:
+            hidden = number.get(times[edge.tail], -1)
+            return labels, None if hidden < 0 else labels != hidden
+
+        fold = (*_fold(way.graph, group, target, reach), Fold(cross=cross))
+        seeds = {}
+        for loss in group.losses:
+            labels = np.zeros((len(some), len(fold)), dtype=np.int64)
+            labels[:, 0], labels[:, -1] = fold[0].seed(loss, times[loss]), np.arange(len(some))
+            seeds[loss] = Stack(labels, np.ones(len(some)), counts=np.repeat(one, len(some)))
+        counts, shares = np.zeros(len(some), dtype=object), np.zeros(len(some))
+        with arithmetic():
+            for arrival in sweep_from(way, seeds, [target], fold, replace(COTANGENTS, one=one)):
+                kept = arrival.labels[:, -1]
+                along = arrival.edge.jacobian.jvp(whole[None] / size if size > 0 else whole[None])[0]
+                np.add.at(shares, kept, (arrival.cotangents * along).reshape(len(kept), -1).sum(axis=1))
+                np.add.at(counts, kept, np.asarray(arrival.counts, dtype=object))
+        found += [
+            (int(count), share / size if size > 0 else math.nan)
+            for count, share in zip(counts, shares.tolist(), strict=True)
+        ]
+    return found
 
 
 def share_of(term: Array, whole: Array) -> float:

@@ -8,7 +8,7 @@ import click
 
 from unrollviz.cli.model import SUFFIXES, build
 from unrollviz.cli.options import Name, json_option, loss_option, model_options, param_option, table
-from unrollviz.cli.terminal import say, say_json
+from unrollviz.cli.terminal import progress, say, say_json
 from unrollviz.errors import UnrollvizError
 from unrollviz.names import clean
 
@@ -67,12 +67,17 @@ def plot(
         from unrollviz.draw.matplot import check_output
 
         check_output(output, theme or "light")
-    run = build(**model)
-    found = run.plotted(chosen or "matrix", param, loss)
-    if output is not None:
-        from unrollviz.draw.matplot import write
+    with progress("plot:", 2 if output is None else 3) as step:
+        step("unrolling")
+        run = build(**model)
+        step("sweeping")
+        found = run.plotted(chosen or "matrix", param, loss)
+        if output is not None:
+            from unrollviz.draw.matplot import write
 
-        write(found, output, title, theme or "light")
+            step("drawing")
+            write(found, output, title, theme or "light")
+    if output is not None:
         say([f"written: {clean(output)}"])
     elif as_json:
         from unrollviz.report.plot import plot_json

@@ -54,14 +54,29 @@ def progress(words: str, steps: int) -> Iterator[Callable[[str], None]]:
     if not sys.stderr.isatty():
         yield lambda name: None
         return
+    from unrollviz.arrays import interruptible
+
     with _WAITING.hushed(), click.progressbar(length=steps, label=words, file=sys.stderr) as shown:
         done = iter(range(steps))
+        begun = told = time.monotonic()
 
         def step(name: str) -> None:
+            nonlocal begun, told
+            begun = told = time.monotonic()
             shown.label = f"{words} {name}"
             shown.update(0 if next(done, 0) == 0 else 1)
 
-        yield step
+        def pulse() -> None:
+            nonlocal told
+            now = time.monotonic()
+            if now - begun > PATIENCE and now - told > PATIENCE / 4:
+                told = now
+                name = str(shown.label).partition(", ")[0]
+                shown.label = f"{name}, {now - begun:.0f} s"
+                shown.render_progress()
+
+        with interruptible(pulse):
+            yield step
         shown.update(1)
 
 

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 import graphviz
 import numpy as np
 
+from unrollviz.arrays import beat
 from unrollviz.draw.colouring import Paint, gathered
 from unrollviz.draw.geometry import COPY_FONT, DENSE_FONT, NODE_FONT, Box, Point, arrange, shown, shown_on_copy
 from unrollviz.draw.inside import about, lines_inside, scales, squares
@@ -99,6 +100,7 @@ class Drawing:
         self._numbers()
         self._ties()
         for edge in self.paper.edges:
+            beat()
             self._edge(edge)
         draw_legend(self.sheet, self.scene, self.paper, self.paint, self.largest)
 

@@ -41,7 +41,9 @@ SIZE_LIMIT = 2**26
 """Bytes that a picture may take."""
 
 PIXELS_PER_INCH = (192, 96, 48)
-"""Resolutions of a PNG, tried in this order: past 32,767 pixels a side Graphviz shrinks the picture instead."""
+"""Resolutions of a PNG, tried in this order: past MOST_PIXELS a side Graphviz shrinks the picture instead."""
+
+MOST_PIXELS = 32_767
 
 _NODE_LINE = re.compile(r"^\t(?!graph |node |edge )\w+ \[", re.MULTILINE)
 _INSTEAD = "write the graph itself with -o x.dot"
@@ -68,12 +70,13 @@ def write(source: str, path: str | Path, engine: str = "pygraphviz", timeout: fl
     write_atomically(path, data)
 
 
-def render(source: str, format: str, engine: str = "pygraphviz", timeout: float = 60) -> bytes:
+def render(source: str, format: str, engine: str = "pygraphviz", timeout: float = 60, longest: float = 0.0) -> bytes:
     """The picture as svg, png or pdf.
 
     Args:
         source: DOT with every position given and one statement a line, as `unrollviz.draw.dot` makes it.
         timeout: seconds after which Graphviz and all that it started are killed.
+        longest: points of the picture's longer side, where they are known, so that a PNG is not tried in vain.
 
     Raises:
         UnknownName: for another format or engine, before the work starts.
@@ -85,7 +88,7 @@ def render(source: str, format: str, engine: str = "pygraphviz", timeout: float 
     command = ENGINES[engine](format)
     if format != "png":
         return _checked(*_run(command, source, timeout), source, format, command)
-    for resolution in PIXELS_PER_INCH:
+    for resolution in (each for each in PIXELS_PER_INCH if longest / 72 * each <= MOST_PIXELS):
         data, complaint = _run([*command, f"-Gdpi={resolution}"], source, timeout)
         if "too large" not in complaint:
             return _checked(data, complaint, source, format, command)

@@ -121,8 +121,10 @@ def as_graphml(graph: Graph) -> bytes:
     as JSON text, the keys of edges as their `argument`."""
     flat = nx.MultiDiGraph(**_flat(graph.graph))
     for name, attributes in graph.nodes(data=True):
+        beat()
         flat.add_node(storable(name), **_flat(attributes))
     for number, (tail, head, attributes) in enumerate(graph.edges(data=True)):
+        beat()
         # An id of its own for every edge: GraphML wants them unique, and keys are not.
         flat.add_edge(storable(tail), storable(head), key=number, **_flat(attributes))
     file = io.BytesIO()

@@ -14,7 +14,7 @@ from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.folds import kinds
 from unrollviz.gradient import count_paths
 from unrollviz.graph import Graph
-from unrollviz.groups import Group, Sum, Uses, passing, share_of, summed
+from unrollviz.groups import Group, Sum, Uses, avoiding, passing, summed
 from unrollviz.jacobians import frobenius
 from unrollviz.names import clean, derivative, typeset
 from unrollviz.paths import Path, PathSet
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 Spec: TypeAlias = Path | str | int | Sequence[str]
 """What can be highlighted: a path; its index, from 0; its nodes; or text as `--highlight` takes it."""
+
+
+TOLD = 2 * 10**8
+"""Rows of a sweep up to which folded spans say how much of a group visits them: some ten seconds."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class Highlight:
         of: the number of paths in the whole set.
         edges: (tail, head, key) -> the summed share of the highlighted paths through it.
         needed: steps that show what it is, the most important first.
-        through: times -> number and share of the highlighted paths that visit one of them.
+        through: sets of times, no time in two -> number and share of the highlighted paths that visit each of them;
+            none of these figures where they would take long.
         whose: what the shares are of: `∂L/∂W`; empty where that is not known.
     """
 
@@ -48,7 +53,7 @@ class Highlight:
     of: int
     edges: Mapping[EdgeName, float] = field(repr=False)
     needed: tuple[tuple[int, ...], ...] = field(repr=False)
-    through: Callable[[Sequence[int]], tuple[int, float]] = field(repr=False)
+    through: Callable[[Sequence[Sequence[int]]], list[tuple[int, float]]] = field(repr=False)
     whose: str = ""
 
 
@@ -123,7 +128,7 @@ def _one(asked: _Asked, path: Path) -> Highlight:
         asked.paths.count,
         dict.fromkeys(edges_of(graph, path), path.share),
         ends,
-        lambda hidden: (1, path.share) if set(times) & set(hidden) else (0, 0.0),
+        lambda several: [(1, path.share) if set(times) & set(hidden) else (0, 0.0) for hidden in several],
         of_losses(asked.run, asked.paths),
     )
 
@@ -206,9 +211,14 @@ def _group(asked: _Asked, words: str, group: Group) -> Highlight:
             f"is one of {words}; unrollviz flow lists what there is"
         )
 
-    def through(times: Sequence[int]) -> tuple[int, float]:
-        rest = summed(way, replace(group, avoiding=frozenset(times)), paths.target, whole)
-        return total.count - rest.count, share_of(total.term - rest.term, whole)
+    def through(several: Sequence[Sequence[int]]) -> list[tuple[int, float]]:
+        labels = 1 if group.lag is None else len(paths.losses)
+        if asked.run.network.bidirectional is False and group.lag is not None:
+            labels = min(labels, abs(group.lag) + 1)
+        if len(several) * labels * len(graph) > TOLD:
+            return []
+        rests = avoiding(way, group, paths.target, whole, several)
+        return [(total.count - count, total.share - share) for count, share in rests]
 
     edges = passing(graph, group, paths.target, whole, landmarks)
     of = count_paths(way, paths.losses, paths.target)
@@ -231,10 +241,12 @@ def _top(asked: _Asked, text: str) -> Highlight:
         times = (graph.nodes[name]["time"] for name in path.nodes)
         visited.append({time for time in times if time is not None})
 
-    def through(times: Sequence[int]) -> tuple[int, float]:
-        hidden = set(times)
-        shares = [path.share for path, steps in zip(heaviest, visited, strict=True) if steps & hidden]
-        return len(shares), float(np.sum(shares))
+    def through(several: Sequence[Sequence[int]]) -> list[tuple[int, float]]:
+        hits = [
+            [path.share for path, steps in zip(heaviest, visited, strict=True) if not steps.isdisjoint(hidden)]
+            for hidden in several
+        ]
+        return [(len(shares), float(np.sum(shares))) for shares in hits]
 
     words = f"the {len(heaviest)} heaviest paths" if len(heaviest) > 1 else "the heaviest path"
     total = Sum(len(heaviest), frobenius(term), heaviest.coverage, term)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from unrollviz.arrays import beat
 from unrollviz.draw.geometry import Box, Point, rounded
 from unrollviz.names import clean
 
@@ -58,8 +59,10 @@ def written(
         f'<rect x="{_n(left)}" y="{_n(top)}" width="{_n(width)}" height="{_n(height)}" fill="{sheet.theme.paper}"/>\n',
     ]
     for shape in sheet.shapes:
+        beat()
         parts += _shape(shape, sheet.theme.ink, extra.get(shape.id, ""), shape.id in faint)
     for index, line in lines:
+        beat()
         parts += _line(line, f"e{index}", extra.get(f"e{index}", ""), f"e{index}" in faint)
     parts.append(f"{above}</svg>\n")
     return "".join(parts).encode("utf-8")

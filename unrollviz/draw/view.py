@@ -27,9 +27,6 @@ from unrollviz.paths import Path, PathSet
 if TYPE_CHECKING:
     from unrollviz.api import Run
 
-TOLD = 40
-"""Folded spans up to which each says how much of a highlighted group visits it: a sweep a span."""
-
 
 class Options(TypedDict, total=False):
     """What can be asked of a picture.
@@ -118,7 +115,6 @@ class View:
         notes = [options.get("caption") or ""]
         if options.get("parameters"):
             notes.append(f"number of parameters: {self.run.network.count_parameters()}")
-        told = len(self.folded.spans) <= TOLD
         return Scene(
             self.graph,
             self.folded,
@@ -130,15 +126,21 @@ class View:
             title=options.get("title"),
             notes=tuple(note for note in notes if note),
             values=options.get("values", False),
-            spans={time: self._on_span(span, told) for time, span in self.folded.spans.items()},
+            spans=self._on_spans(),
         )
 
-    def _on_span(self, span: Span, told: bool) -> tuple[str, ...]:
-        """What is written on a folded span."""
+    def _on_spans(self) -> dict[int, tuple[str, ...]]:
+        """What is written on every folded span."""
+        spans = self.folded.spans
+        figures = self.highlight.through([span.times for span in spans.values()]) if self.highlight and spans else []
+        told = dict(zip(spans, figures, strict=True)) if figures else {}
+        return {time: self._on_span(span, told.get(time)) for time, span in spans.items()}
+
+    def _on_span(self, span: Span, told: tuple[int, float] | None) -> tuple[str, ...]:
         which = f"t = {span.first} … {span.last}" if span.count > 1 else f"t = {span.first}"
-        if self.highlight is None or not told:
+        if self.highlight is None or told is None:
             return (which,)
-        count, share = self.highlight.through(span.times)
+        count, share = told
         if self.highlight.path is not None:
             return which, *(("the path goes", "through here") if count else ("not on the path",))
         if not count:
