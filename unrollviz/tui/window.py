@@ -30,6 +30,7 @@ from unrollviz.tui.flowpanel import FlowPanel
 from unrollviz.tui.grid import Grid
 from unrollviz.tui.help import Help
 from unrollviz.tui.inspector import Inspector
+from unrollviz.tui.keyqueue import KeyQueue, Probe
 from unrollviz.tui.look import THEMES
 from unrollviz.tui.pathlist import PathList
 from unrollviz.tui.plain import Ascii, Blunt
@@ -69,6 +70,7 @@ class Window(App[None]):
         self.theme = THEMES[view.get("dark") is False].name
         self.state = restored(to.opening(first, stepper), view)
         self.enlarged = False
+        self.keys = KeyQueue(self, super().on_event)
         self._home: Widget | None = None
         graph, inspector = Grid(self.state), Inspector(self.state)
         paths, flow, listed = PathList(self.state), FlowPanel(self.state), EventList(self.state)
@@ -185,7 +187,13 @@ class Window(App[None]):
         """Work in threads gives way to what a person does."""
         if isinstance(event, events.InputEvent):
             ROAD.clear()
-        await super().on_event(event)
+        if isinstance(event, (events.Key, events.Paste)) and not event.is_forwarded:
+            await self.keys.add(event)
+        else:
+            await super().on_event(event)
+
+    async def on_probe(self, probe: Probe) -> None:
+        await self.keys.arrived(probe)
 
     async def run_action(
         self,
