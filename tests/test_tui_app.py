@@ -638,3 +638,24 @@ def test_a_long_complaint_has_a_window_of_its_own(article: uz.Run) -> None:
         assert app.state.busy == ""
 
     drive(app_of(article), script)
+
+
+@acts("reach")
+async def how_far_back_it_reaches(app: DebugApp, pilot: Pilot[None]) -> None:
+    await press(app, pilot, "k")
+    assert app.state.lens.page == "reach"
+    assert "stays above 1e-06 back to step 1" in " ".join(screen(app).replace("│", " ").split())
+    await press(app, pilot, "k")
+    assert app.state.lens.page == "overview"
+
+
+@acts("compare")
+async def old_and_new_again(app: DebugApp, pilot: Pilot[None]) -> None:
+    await press(app, pilot, "X")
+    assert "nothing has been changed" in app.state.note
+    await write(app, pilot, "x", "W[0, 1] = 0.5")
+    assert isinstance(app.screen, Sheet)
+    assert "new − old" in screen(app)
+    await press(app, pilot, "escape", "X")
+    assert isinstance(app.screen, Sheet)
+    await press(app, pilot, "escape", "u")

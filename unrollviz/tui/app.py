@@ -325,9 +325,17 @@ class DebugApp(Window):
         edits = ", ".join(edit.text for edit in stepper.edits)
 
         def take(found: Comparison) -> None:
-            self.push_screen(Sheet(f"old and new: {edits}", telling.difference(found), "u takes it back, once closed"))
+            self.push_screen(
+                Sheet(f"old and new: {edits}", telling.difference(found), "X shows it again, u takes it back")
+            )
 
         self._do("compare", "comparing", lambda pulse: errands.compared(stepper, pulse), take)
+
+    def action_compare(self) -> None:
+        if self.state.stepper.edits:
+            self._compare()
+        else:
+            self.say("nothing has been changed: x changes something")
 
     def action_undo(self) -> None:
         self._change_back(go.undone, self.state.stepper.edits, "undone", "nothing has been changed")

@@ -69,7 +69,9 @@ class KeyQueue:
         key, screen = self._current, self._app.screen
         if key is None or probe.key is not key:
             return
-        opened = screen.is_mounted and (screen.focused is not None or not screen.query(Input))
+        opened = screen.is_mounted and (
+            screen.focused is not None or not any(line.display for line in screen.query(Input))
+        )
         if not opened:
             self._app.set_timer(AGAIN, lambda: self._probe(key, probe.rounds))
         elif probe.rounds > 1:

@@ -95,6 +95,7 @@ class Window(App[None]):
         if not self.unicode:
             for panel in self.panels:
                 panel.vertical_scrollbar.renderer = Blunt  # type: ignore[misc]
+        self.screen_change_signal.subscribe(self, lambda screen: self.bars[2].refresh())
         next((panel for panel in self.panels if panel.id == self.state.panel), self.panels[0]).focus()
         if not self.is_headless:
             for number in SIGNALS:
@@ -218,7 +219,7 @@ class Window(App[None]):
         self.become(self.state)
 
     def action_help(self) -> None:
-        self.push_screen(Help())
+        self.push_screen(Help(self.state.scene.run))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """For the command palette: what the table has, for everywhere and for the panel with the focus."""
