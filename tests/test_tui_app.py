@@ -29,6 +29,7 @@ from unrollviz.tui.eventlist import EventList
 from unrollviz.tui.help import help_text
 from unrollviz.tui.look import palette
 from unrollviz.tui.prompt import Prompt
+from unrollviz.tui.report import report
 from unrollviz.tui.sheet import Sheet
 from unrollviz.tui.stops import Stops, places
 from unrollviz.tui.tour import QUESTIONS, Tour
@@ -113,7 +114,7 @@ async def to_a_breakpoint_and_back(app: DebugApp, pilot: Pilot[None]) -> None:
     await press(app, pilot, "home", "right", "right", "b")
     assert app.state.node == "s3"
     assert app.state.broken == {"s3"}
-    assert "!" in next(line for line in screen(app).splitlines() if " s state" in line)
+    assert "!" in next(line for line in screen(app).splitlines() if re.search(r"│ s (state)? +◌|│ s ", line))
     places = app.state.scene.timeline.visits("s3")
     seen = []
     for _ in places:
@@ -275,13 +276,39 @@ async def every_command(app: DebugApp, pilot: Pilot[None]) -> None:
     assert app.state.cursor == 1
 
 
+@acts("reach")
+async def how_far_back_it_reaches(app: DebugApp, pilot: Pilot[None]) -> None:
+    await press(app, pilot, "k")
+    assert app.state.lens.page == "reach"
+    said = report(app.state, 80, 20, palette(True)).plain
+    assert "stays above 1e-06 back to step 1\n" in said
+    assert "stays above 1e-06" in screen(app)
+    await press(app, pilot, "k")
+    assert app.state.lens.page == "overview"
+
+
+@acts("compare")
+async def old_and_new_again(app: DebugApp, pilot: Pilot[None]) -> None:
+    await press(app, pilot, "X")
+    assert "nothing has been changed" in app.state.note
+    await write(app, pilot, "x", "W[0, 1] = 0.5")
+    assert isinstance(app.screen, Sheet)
+    assert "new − old" in screen(app)
+    await press(app, pilot, "escape", "X")
+    assert isinstance(app.screen, Sheet)
+    await press(app, pilot, "escape", "u")
+
+
 MINE = [script for script in dict.fromkeys(SCRIPTS.values()) if script.__module__ == __name__]
 
 
+@pytest.mark.parametrize("size", [(110, 36), (80, 24)], ids=["roomy", "80x24"])
 @pytest.mark.parametrize("script", MINE, ids=lambda script: script.__name__)
-def test_action(script: Script, article: uz.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_action(
+    script: Script, size: tuple[int, int], article: uz.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    drive(app_of(article), script)
+    drive(app_of(article), script, size)
 
 
 def test_help_tells_every_key_and_what_may_be_typed() -> None:
@@ -638,24 +665,3 @@ def test_a_long_complaint_has_a_window_of_its_own(article: uz.Run) -> None:
         assert app.state.busy == ""
 
     drive(app_of(article), script)
-
-
-@acts("reach")
-async def how_far_back_it_reaches(app: DebugApp, pilot: Pilot[None]) -> None:
-    await press(app, pilot, "k")
-    assert app.state.lens.page == "reach"
-    assert "stays above 1e-06 back to step 1" in " ".join(screen(app).replace("│", " ").split())
-    await press(app, pilot, "k")
-    assert app.state.lens.page == "overview"
-
-
-@acts("compare")
-async def old_and_new_again(app: DebugApp, pilot: Pilot[None]) -> None:
-    await press(app, pilot, "X")
-    assert "nothing has been changed" in app.state.note
-    await write(app, pilot, "x", "W[0, 1] = 0.5")
-    assert isinstance(app.screen, Sheet)
-    assert "new − old" in screen(app)
-    await press(app, pilot, "escape", "X")
-    assert isinstance(app.screen, Sheet)
-    await press(app, pilot, "escape", "u")

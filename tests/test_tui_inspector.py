@@ -120,9 +120,12 @@ async def slices(app: DebugApp, pilot: Pilot[None]) -> None:
 MINE = [script for script in dict.fromkeys(SCRIPTS.values()) if script.__module__ == __name__]
 
 
+@pytest.mark.parametrize("size", [(110, 36), (80, 24)], ids=["roomy", "80x24"])
 @pytest.mark.parametrize("script", MINE, ids=lambda script: script.__name__)
-def test_action(script: Callable[[DebugApp, Pilot[None]], Awaitable[None]], article: uz.Run) -> None:
-    drive(app_for(article), script)
+def test_action(
+    script: Callable[[DebugApp, Pilot[None]], Awaitable[None]], size: tuple[int, int], article: uz.Run
+) -> None:
+    drive(app_for(article), script, size)
 
 
 # ---- the lens ------------------------------------------------------------------------------------------------------

@@ -86,12 +86,14 @@ def title(state: DebugState) -> str:
     return clean(f"{node['label']} · {MEANINGS[node['role']]}{where}")
 
 
-def footing(state: DebugState) -> str:
-    """`2/5 value · v turns · instance 1 of 4`"""
+def footing(state: DebugState, width: int = 80) -> str:
+    """`2/6 value · v turns · i instance 1 of 4`; what is known without being said is left out where there is no room"""
     page, count = state.lens.page, to.instances(state)
     which = "all" if state.lens.instance is None else state.lens.instance + 1
     instance = f" · i instance {which} of {count}" if count > 1 else ""
-    return f"{PAGES.index(page) + 1}/{len(PAGES)} {page} · v turns{instance}"
+    number = f"{PAGES.index(page) + 1}/{len(PAGES)}"
+    ways = (f"{number} {page} · v turns{instance}", f"{number} {page}{instance}", f"{number}{instance}")
+    return next((said for said in ways if len(said) + 6 <= width), ways[-1])
 
 
 def report(state: DebugState, width: int, height: int, look: Palette) -> Text:
