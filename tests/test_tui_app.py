@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Callable
@@ -535,6 +536,35 @@ def test_without_the_extra_the_browser_is_refused(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "textual_serve.server", None)
     with pytest.raises(MissingExtra, match=r"unrollviz\[web\]"):
         web.serve(["--text", "hello"], 8000)
+
+
+@pytest.mark.parametrize(
+    ("origin", "refused"),
+    [
+        ("http://localhost:8123", False),
+        ("http://127.0.0.1:8123", False),
+        ("http://localhost:80", True),
+        ("https://elsewhere.example", True),
+        (None, True),
+    ],
+)
+def test_only_the_served_page_may_connect(origin: str | None, refused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("textual_serve")
+    from aiohttp.test_utils import make_mocked_request
+    from aiohttp.web import HTTPForbidden
+    from textual_serve.server import Server
+
+    async def connected(self: Server, request: object) -> str:
+        return "connected"
+
+    monkeypatch.setattr(Server, "handle_websocket", connected)
+    request = make_mocked_request("GET", "/ws", headers={} if origin is None else {"Origin": origin})
+    answer = web.server(["--text", "hello"], 8123).handle_websocket(request)
+    if refused:
+        with pytest.raises(HTTPForbidden):
+            asyncio.run(answer)
+    else:
+        assert asyncio.run(answer) == "connected"
 
 
 def test_the_browser_is_served_the_same_command(monkeypatch: pytest.MonkeyPatch) -> None:
