@@ -75,11 +75,10 @@ def debug(
 
     with waiting():
         begun = _begun(loss, param, model) if session is None else None
-        stepper = None if begun is not None else _opening(session, loss, param, detail, model)
-    if begun is not None:
-        sys.exit(open_debugger(begun.first, losses=loss, target=param, detail=detail, begun=begun))
-    assert stepper is not None
-    sys.exit(open_debugger(stepper, tour=not no_tour and not _typed()))
+        opening = begun.first if begun is not None else _opening(session, loss, param, detail, model)
+    if begun is None:
+        sys.exit(open_debugger(opening, tour=not no_tour and not _typed()))
+    sys.exit(open_debugger(opening, losses=loss, target=param, detail=detail, begun=begun))
 
 
 def _begun(loss: str | None, param: str | None, model: dict[str, Any]) -> Begun | None:
