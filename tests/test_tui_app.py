@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Callable
@@ -29,6 +30,7 @@ from unrollviz.tui.eventlist import EventList
 from unrollviz.tui.help import help_text
 from unrollviz.tui.look import palette
 from unrollviz.tui.prompt import Prompt
+from unrollviz.tui.report import report
 from unrollviz.tui.sheet import Sheet
 from unrollviz.tui.stops import Stops, places
 from unrollviz.tui.tour import QUESTIONS, Tour
@@ -113,7 +115,7 @@ async def to_a_breakpoint_and_back(app: DebugApp, pilot: Pilot[None]) -> None:
     await press(app, pilot, "home", "right", "right", "b")
     assert app.state.node == "s3"
     assert app.state.broken == {"s3"}
-    assert "!" in next(line for line in screen(app).splitlines() if " s state" in line)
+    assert "!" in next(line for line in screen(app).splitlines() if re.search(r"│ s (state)? +◌|│ s ", line))
     places = app.state.scene.timeline.visits("s3")
     seen = []
     for _ in places:
@@ -275,13 +277,39 @@ async def every_command(app: DebugApp, pilot: Pilot[None]) -> None:
     assert app.state.cursor == 1
 
 
+@acts("reach")
+async def how_far_back_it_reaches(app: DebugApp, pilot: Pilot[None]) -> None:
+    await press(app, pilot, "k")
+    assert app.state.lens.page == "reach"
+    said = report(app.state, 80, 20, palette(True)).plain
+    assert "stays above 1e-06 back to step 1\n" in said
+    assert "stays above 1e-06" in screen(app)
+    await press(app, pilot, "k")
+    assert app.state.lens.page == "overview"
+
+
+@acts("compare")
+async def old_and_new_again(app: DebugApp, pilot: Pilot[None]) -> None:
+    await press(app, pilot, "X")
+    assert "nothing has been changed" in app.state.note
+    await write(app, pilot, "x", "W[0, 1] = 0.5")
+    assert isinstance(app.screen, Sheet)
+    assert "new − old" in screen(app)
+    await press(app, pilot, "escape", "X")
+    assert isinstance(app.screen, Sheet)
+    await press(app, pilot, "escape", "u")
+
+
 MINE = [script for script in dict.fromkeys(SCRIPTS.values()) if script.__module__ == __name__]
 
 
+@pytest.mark.parametrize("size", [(110, 36), (80, 24)], ids=["roomy", "80x24"])
 @pytest.mark.parametrize("script", MINE, ids=lambda script: script.__name__)
-def test_action(script: Script, article: uz.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_action(
+    script: Script, size: tuple[int, int], article: uz.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    drive(app_of(article), script)
+    drive(app_of(article), script, size)
 
 
 def test_help_tells_every_key_and_what_may_be_typed() -> None:
@@ -508,6 +536,35 @@ def test_without_the_extra_the_browser_is_refused(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "textual_serve.server", None)
     with pytest.raises(MissingExtra, match=r"unrollviz\[web\]"):
         web.serve(["--text", "hello"], 8000)
+
+
+@pytest.mark.parametrize(
+    ("origin", "refused"),
+    [
+        ("http://localhost:8123", False),
+        ("http://127.0.0.1:8123", False),
+        ("http://localhost:80", True),
+        ("https://elsewhere.example", True),
+        (None, True),
+    ],
+)
+def test_only_the_served_page_may_connect(origin: str | None, refused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("textual_serve")
+    from aiohttp.test_utils import make_mocked_request
+    from aiohttp.web import HTTPForbidden
+    from textual_serve.server import Server
+
+    async def connected(self: Server, request: object) -> str:
+        return "connected"
+
+    monkeypatch.setattr(Server, "handle_websocket", connected)
+    request = make_mocked_request("GET", "/ws", headers={} if origin is None else {"Origin": origin})
+    answer = web.server(["--text", "hello"], 8123).handle_websocket(request)
+    if refused:
+        with pytest.raises(HTTPForbidden):
+            asyncio.run(answer)
+    else:
+        assert asyncio.run(answer) == "connected"
 
 
 def test_the_browser_is_served_the_same_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,7 +107,7 @@ async def opening_a_node(app: DebugApp, pilot: Pilot[None]) -> None:
     assert app.state.node == "s1"
     neurons = screen(app)
     assert "∂L/∂s₁" in neurons
-    assert len(re.findall(r"\d +-?0\.\d{4} +– +tanh\(", neurons)) == 3
+    assert len(re.findall(r"\d +-?0\.\d{4} +– ", neurons)) == 3
     await press(app, pilot, "enter")
     assert app.state.lens.page == "overview"
 
@@ -127,9 +127,12 @@ async def one_panel_alone(app: DebugApp, pilot: Pilot[None]) -> None:
 MINE = [script for script in dict.fromkeys(SCRIPTS.values()) if script.__module__ == __name__]
 
 
+@pytest.mark.parametrize("size", [(110, 36), (80, 24)], ids=["roomy", "80x24"])
 @pytest.mark.parametrize("script", MINE, ids=lambda script: script.__name__)
-def test_action(script: Callable[[DebugApp, Pilot[None]], Awaitable[None]], article: uz.Run) -> None:
-    drive(app_for(article), script)
+def test_action(
+    script: Callable[[DebugApp, Pilot[None]], Awaitable[None]], size: tuple[int, int], article: uz.Run
+) -> None:
+    drive(app_for(article), script, size)
 
 
 # ---- folds ---------------------------------------------------------------------------------------------------------

@@ -54,13 +54,13 @@ async def pages(app: DebugApp, pilot: Pilot[None]) -> None:
     await press(app, pilot, "n")
     seen = []
     for number, page in enumerate(PAGES, 1):
-        assert f"{number}/5 {page} · v turns" in screen(app)
+        assert f"{number}/{len(PAGES)} {page} · v turns" in screen(app)
         seen.append(screen(app))
         await press(app, pilot, "v")
     assert len(set(seen)) == len(PAGES)
     assert app.state.lens == OVERVIEW
     await press(app, pilot, "V")
-    assert app.state.lens.page == "neurons"
+    assert app.state.lens.page == PAGES[-1]
 
 
 @acts("instance", "instance_back")
@@ -120,9 +120,12 @@ async def slices(app: DebugApp, pilot: Pilot[None]) -> None:
 MINE = [script for script in dict.fromkeys(SCRIPTS.values()) if script.__module__ == __name__]
 
 
+@pytest.mark.parametrize("size", [(110, 36), (80, 24)], ids=["roomy", "80x24"])
 @pytest.mark.parametrize("script", MINE, ids=lambda script: script.__name__)
-def test_action(script: Callable[[DebugApp, Pilot[None]], Awaitable[None]], article: uz.Run) -> None:
-    drive(app_for(article), script)
+def test_action(
+    script: Callable[[DebugApp, Pilot[None]], Awaitable[None]], size: tuple[int, int], article: uz.Run
+) -> None:
+    drive(app_for(article), script, size)
 
 
 # ---- the lens ------------------------------------------------------------------------------------------------------
@@ -377,7 +380,7 @@ def test_all_pages_on_the_screen(size: tuple[int, int]) -> None:
                 assert f"{page} · v turns" in screen(app)
                 assert "c₂" in screen(app)
             await press(app, pilot, "v", "down", "right", "a", ".", "V", "v" if page == "neurons" else "i")
-            app.become(to.looked(app.state, replace(app.state.lens, page=PAGES[(PAGES.index(page) + 1) % 5])))
+            app.become(to.looked(app.state, replace(app.state.lens, page=PAGES[(PAGES.index(page) + 1) % len(PAGES)])))
             await pilot.pause()
         assert all(cell_len(line) == size[0] for line in screen(app).splitlines())
 

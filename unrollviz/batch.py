@@ -103,6 +103,17 @@ def part(whole: Batch, which: npt.NDArray[np.int64], reduction: str) -> Batch:
     )
 
 
+def beginning(whole: Batch, steps: int) -> Batch:
+    """The first steps of a batch as one of their own, every step counting for what it counts in the whole."""
+    return replace(
+        whole,
+        inputs=whole.inputs[:steps],
+        targets=whole.targets[:steps],
+        weights=whole.weights[:steps],
+        lengths=np.minimum(whole.lengths, steps),
+    )
+
+
 def _lengths(lengths: npt.ArrayLike | None, steps: int, instances: int) -> npt.NDArray[np.int64]:
     """(B,) whole numbers from 1 to T; T for every instance where not given."""
     if lengths is None:

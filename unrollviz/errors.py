@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Iterable
 from typing import Any
+
+from unrollviz.counts import integer
 
 
 class UnrollvizError(Exception):
@@ -59,7 +60,7 @@ class TooManyPaths(UnrollvizError):
     """
 
     def __init__(self, count: int, limit: int, advice: str) -> None:
-        many = f"{count:,}" if count < 10**1000 else f"10^{int(math.log10(count)):,}"
+        many = f"{count:,}" if count < 10**1000 else integer(count)
         super().__init__(f"{many} paths are more than the limit of {limit:,}; {advice}")
         self.count = count
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from unrollviz.api import Network, Run, ask, unroll
-from unrollviz.batch import REDUCTIONS, part, unreduced
+from unrollviz.batch import REDUCTIONS, beginning, part, reduced, unreduced
 from unrollviz.checkpoints import is_checkpoint
 from unrollviz.checkpoints import read as read_checkpoint
 from unrollviz.errors import ShapeError, UnknownName, UnrollvizError
@@ -35,6 +36,42 @@ class Sequence:
     inputs: int
     outputs: int
     options: dict[str, Any] = field(default_factory=dict)
+
+
+LONG, BEGINNING = 500, 100
+"""Of more than LONG steps the first so many can be had before the others."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A long sequence of which the beginning has been unrolled: what a screen can show while the rest is.
+
+    Attributes:
+        first: the network over the first steps; its values are those of the whole, its cotangents are not.
+        steps: T of the whole.
+        whole: unrolls all of it. Raises NonFinite.
+    """
+
+    first: Run
+    steps: int
+    whole: Callable[[], Run]
+
+
+def begun(experiment: Experiment, limit: int = BYTES_LIMIT) -> Begun | None:
+    """The beginning of an experiment over a long sequence; None where it is short, or where what happens at the first
+    steps depends on the last. Raises UnrollvizError as `run` does, but for what only unrolling the rest would tell."""
+    network, sequence = assembled(experiment, None, limit)
+    options = dict(sequence.options)
+    vocabulary, reduction = options.pop("vocabulary", None), options.pop("reduction")
+    if len(sequence.xs) <= LONG or network.bidirectional or options["readout"] != "every":
+        return None
+    if reduction not in REDUCTIONS:
+        raise UnknownName("reduction", reduction, REDUCTIONS)
+    plain = unreduced(network, sequence.xs, sequence.targets, **options)
+    batch = replace(plain, weights=reduced(plain.weights, reduction))
+    check_size(network, *batch.inputs.shape[:2])
+    first = ask(unroll_batch(network, beginning(batch, BEGINNING), vocabulary))
+    return Begun(first, len(batch.inputs), lambda: ask(unroll_batch(network, batch, vocabulary)))
 
 
 def found_model(experiment: Experiment, limit: int = BYTES_LIMIT) -> Found | None:

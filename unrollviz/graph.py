@@ -20,6 +20,9 @@ from typing import Any, TypeAlias
 import networkx as nx
 import numpy as np
 
+from unrollviz.adjacency import arguments as arguments_of
+from unrollviz.adjacency import nodes as nodes_of
+from unrollviz.adjacency import put_edge, put_node
 from unrollviz.arrays import Array, beat, many_objects
 from unrollviz.charts import InChart
 from unrollviz.composite import Composite, scaled
@@ -50,7 +53,7 @@ LEVELS: dict[str, Callable[[dict[str, Any]], bool]] = {
 """Level of detail -> which nodes are its landmarks. Paths are listed by the landmarks that they visit."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, eq=False)
 class Node:
     """A traced value: calling an op on nodes computes its value and adds it to the graph."""
 
@@ -87,10 +90,10 @@ class Tracer:
     layer: int | None = None
     prefix: str = ""
 
-    def leaf(self, name: str, value: Array, role: str, label: str | None = None) -> Node:
+    def leaf(self, name: str, value: Array, role: str) -> Node:
         """Add a parameter, an input or an initial state, under its full name."""
         check_finite(value, name, self.time, f"mend what was given as {role}")
-        return Node(self, name, value, self._add_node(name, value, op=None, role=role, label=label))
+        return Node(self, name, value, self._add_node(name, value, None, role, typeset(name)))
 
     def apply(
         self, op_name: str, *arguments: Node, name: str | None = None, role: str = "hidden", **constants: Any
@@ -109,20 +112,27 @@ class Tracer:
         values = [argument.value for argument in arguments]
         if op.reads_chart:
             values[0] = arguments[0].attributes["coordinate"]
+        chart = op.chart
         try:
-            value = np.asarray(op.forward(*values, **constants))
+            if chart is None:
+                value = np.asarray(op.forward(*values, **constants))
+            else:  # the same bits as forward gives
+                coordinate = chart.coordinate(*values)
+                value = np.asarray(chart.value(coordinate))
         except ValueError as error:
             shapes = ", ".join(f"{a.name} {a.value.shape}" for a in arguments)
             raise ShapeError(f"{op_name} cannot combine {shapes}; check the sizes of the parameters") from error
-        full_name = self._full_name(op_name, arguments, name)
+        full_name, label = self._full_name(op_name, arguments, name)
         check_finite(value, full_name, self.time, "the forward pass overflows; scale the weights or inputs down")
-        entries = self.overrides.get(full_name, {})
-        attributes = self._add_node(full_name, _overridden(value, entries), op=op_name, role=role)
+        entries = self.overrides.get(full_name) if self.overrides else None
+        shown_value = _overridden(value, entries) if entries else value
+        attributes = self._add_node(full_name, shown_value, op_name, role, label)
         if entries:
             attributes["overridden"] = dict(entries)
-        if op.chart is not None:
-            attributes["coordinate"] = op.chart.coordinate(*values)
-            attributes["scale"] = op.chart.scale(attributes["coordinate"])
+        out_scale = None
+        if chart is not None:
+            out_scale = chart.scale(coordinate)
+            attributes["coordinate"], attributes["scale"] = coordinate, out_scale
         jacobians = op.jacobians(value, *values, **constants)
         for position, (argument, jacobian) in enumerate(zip(arguments, jacobians, strict=True)):
             tail, in_scale = argument.name, argument.attributes.get("scale")
@@ -131,40 +141,46 @@ class Tracer:
                 local: Jacobian = Composite(full_name, tail, steps)
             else:
                 local = jacobian
-            shown = in_chart(local, attributes.get("scale"), in_scale)
-            graph.add_edge(tail, full_name, key=position, jacobian=_severed(shown, entries))
-        return Node(self, full_name, attributes["value"], attributes)
+            shown = in_chart(local, out_scale, in_scale)
+            put_edge(graph, tail, full_name, position, {"jacobian": _severed(shown, entries) if entries else shown})
+        return Node(self, full_name, shown_value, attributes)
 
-    def _full_name(self, op_name: str, arguments: tuple[Node, ...], name: str | None) -> str:
+    def _full_name(self, op_name: str, arguments: tuple[Node, ...], name: str | None) -> tuple[str, str]:
+        """As it is typed, and as it is shown: typeset, put together from what the arguments' names are when typeset."""
         if name is not None:
             full_name = f"{self.prefix}{name}{self.time}"
+            label = typeset(full_name)
+        elif op_name in _JOINERS:
+            typed, shown = _JOINERS[op_name]
+            full_name = typed.join([argument.name for argument in arguments])
+            label = shown.join([argument.attributes["label"] for argument in arguments])
         else:
-            joiner = {"matvec": "@", "mul": "*", "add": "+"}.get(op_name)
-            names = [argument.name for argument in arguments]
-            full_name = joiner.join(names) if joiner else f"{op_name}({','.join(names)})"
+            full_name = f"{op_name}({','.join([argument.name for argument in arguments])})"
+            label = f"{op_name}({','.join([argument.attributes['label'] for argument in arguments])})"
         while full_name in self.graph:
-            full_name += "'"
-        return full_name
+            full_name, label = full_name + "'", label + "'"
+        return full_name, label
 
-    def _add_node(
-        self, name: str, value: Array, *, op: str | None, role: str, label: str | None = None
-    ) -> dict[str, Any]:
-        self.graph.add_node(
-            name,
-            op=op,
-            role=role,
-            time=self.time,
-            layer=self.layer,
-            value=value,
-            label=typeset(name) if label is None else label,
-        )
-        attributes: dict[str, Any] = self.graph.nodes[name]
+    def _add_node(self, name: str, value: Array, op: str | None, role: str, label: str) -> dict[str, Any]:
+        attributes = {
+            "op": op,
+            "role": role,
+            "time": self.time,
+            "layer": self.layer,
+            "value": value,
+            "label": label,
+        }
+        put_node(self.graph, name, attributes)
         return attributes
+
+
+_JOINERS = {"matvec": ("@", " "), "mul": ("*", " ⊙ "), "add": ("+", " + ")}
+"""Op -> what stands between the names of its arguments, typed and shown."""
 
 
 def _overridden(value: Array, entries: Mapping[tuple[int, ...], float]) -> Array:
     """`value` with some entries set."""
-    changed = value.copy() if entries else value
+    changed = value.copy()
     for index, entry in entries.items():
         changed[index] = entry
     return changed
@@ -172,8 +188,6 @@ def _overridden(value: Array, entries: Mapping[tuple[int, ...], float]) -> Array
 
 def _severed(jacobian: Jacobian, entries: Mapping[tuple[int, ...], float]) -> Jacobian:
     """`jacobian` where these entries of the output do not depend on its input."""
-    if not entries:
-        return jacobian
     kept = np.ones(jacobian.out_shape)
     for index in entries:
         kept[index] = 0.0
@@ -258,27 +272,43 @@ def contract(graph: Graph, landmarks: Collection[str]) -> Graph:
     """
     level = nx.MultiDiGraph()
     position = {name: index for index, name in enumerate(graph)}
-    attributes = dict(graph.nodes(data=True))
-    into: dict[str, list[Step]] = {name: [] for name in graph}
-    for tail, head, jacobian in graph.in_edges(data="jacobian"):
-        into[head].append((head, tail, jacobian))
+    attributes, arguments = nodes_of(graph), arguments_of(graph)
+    into: dict[str, list[Step]] = {
+        head: [(head, tail, edge["jacobian"]) for tail, parallel in tails.items() for edge in parallel.values()]
+        for head, tails in arguments.items()
+    }
+    known: dict[Pattern, Ends] = {}
     for head, node in attributes.items():
         if head not in landmarks:
             continue
         beat()
-        level.add_node(head, **node)
-        for tail, steps in _between(_interior(head, into, landmarks, position), landmarks).items():
-            if len(steps) == 1:
-                jacobian = steps[0][2]
+        put_node(level, head, dict(node))
+        steps = _interior(head, into, landmarks, position)
+        if not steps:
+            continue
+        places = {head: 0}
+        pattern = tuple([(places[h], places.setdefault(t, len(places)), t in landmarks) for h, t, _ in steps])
+        ends = known.get(pattern)
+        if ends is None:
+            ends = known[pattern] = _between(pattern)
+        scale = node.get("scale")
+        for chosen in ends:
+            tail = steps[chosen[-1]][1]
+            if len(chosen) == 1:
+                jacobian = steps[chosen[0]][2]
             else:
-                whole = Composite(head, tail, steps)
-                jacobian = in_chart(whole, node.get("scale"), attributes[tail].get("scale"))
-            level.add_edge(tail, head, key=0, jacobian=jacobian)
+                whole = Composite(head, tail, tuple([steps[index] for index in chosen]))
+                jacobian = in_chart(whole, scale, attributes[tail].get("scale"))
+            put_edge(level, tail, head, 0, {"jacobian": jacobian})
     return level
 
 
 Step: TypeAlias = tuple[str, str, Jacobian]
 """One edge, from the head back to the tail."""
+Pattern: TypeAlias = tuple[tuple[int, int, bool], ...]
+"""Steps with numbers for names, (head, tail, is the tail a landmark?): the same at every step of a long sequence."""
+Ends: TypeAlias = tuple[tuple[int, ...], ...]
+"""For each landmark behind a node the steps, by their index, that lie on paths to it."""
 
 
 def _interior(
@@ -291,22 +321,24 @@ def _interior(
             if tail not in landmarks and tail not in inside:
                 inside.add(tail)
                 stack.append(tail)
-    nodes = sorted(inside, key=position.__getitem__, reverse=True) if len(inside) > 1 else inside
+    if len(inside) == 1:
+        return into[head]
+    nodes = sorted(inside, key=position.__getitem__, reverse=True)
     return [step for node in nodes for step in into[node]]
 
 
-def _between(steps: list[Step], landmarks: Collection[str]) -> dict[str, tuple[Step, ...]]:
-    """Landmark -> the steps that lie on paths to it, in order: each is looked at once for each end."""
-    leads_to: dict[str, tuple[str, ...]] = {}
-    found: dict[str, list[Step]] = {tail: [] for _, tail, _ in steps if tail in landmarks}
-    for step in reversed(steps):
-        head, tail, _ = step
+def _between(steps: Pattern) -> Ends:
+    """For each landmark the steps on paths to it, in order: each is looked at once for each end."""
+    leads_to: dict[int, tuple[int, ...]] = {}
+    found: dict[int, list[int]] = {tail: [] for _, tail, landmark in steps if landmark}
+    for index in reversed(range(len(steps))):
+        head, tail, _ = steps[index]
         ends = (tail,) if tail in found else leads_to.get(tail, ())
         known = leads_to.get(head)
         leads_to[head] = ends if known is None else (*known, *(end for end in ends if end not in known))
         for end in ends:
-            found[end].append(step)
-    return {tail: tuple(reversed(chosen)) for tail, chosen in found.items()}
+            found[end].append(index)
+    return tuple(tuple(reversed(chosen)) for chosen in found.values())
 
 
 def levels_of(graph: Graph) -> list[str]:

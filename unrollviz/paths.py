@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 
 from unrollviz.arrays import Array, Labels, arithmetic
+from unrollviz.counts import integer
 from unrollviz.errors import TooManyPaths, UnknownName, UnrollvizError
 from unrollviz.export import LISTED, Table
 from unrollviz.flow import Flow, cancellation
@@ -88,16 +89,20 @@ class PathSet:
 
     def __len__(self) -> int:
         if self.count > sys.maxsize:
-            raise OverflowError(f"{self.count} paths are more than len() can say; use .count, .top(12) or a slice")
+            raise OverflowError(
+                f"{integer(self.count)} paths are more than len() can say; use .count, .top(12) or a slice"
+            )
         return self.count
 
     def __repr__(self) -> str:
         some = self.losses if len(self.losses) < 4 else (self.losses[0], "…", self.losses[-1])
-        return f"<PathSet {', '.join(some)} to {self.target}: {self.count:,} paths>"
+        return f"<PathSet {', '.join(some)} to {self.target}: {integer(self.count)} paths>"
 
     def _repr_html_(self) -> str:
         some = self.losses if len(self.losses) < 4 else (self.losses[0], "…", self.losses[-1])
-        what = f"{', '.join(some)} to {self.target}: {self.count:,} paths, norm of their sum {self.total_norm:.4g}"
+        what = (
+            f"{', '.join(some)} to {self.target}: {integer(self.count)} paths, norm of their sum {self.total_norm:.4g}"
+        )
         return listing(list(self[:LISTED])).html(what, self.count)
 
     def __iter__(self) -> Iterator[Path]:

@@ -20,6 +20,7 @@ import numpy as np
 from unrollviz.arrays import Array, Shape, arithmetic
 from unrollviz.best import Best, logarithms, push
 from unrollviz.charts import divide
+from unrollviz.counts import integer
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.gradient import gradient
 from unrollviz.graph import Graph, backward_edges, node_named
@@ -98,7 +99,7 @@ class UnitPaths:
 
     def __repr__(self) -> str:
         some = self.losses if len(self.losses) < 4 else (self.losses[0], "…", self.losses[-1])
-        return f"<UnitPaths {', '.join(some)} to {self.target}: {self.count:,} paths>"
+        return f"<UnitPaths {', '.join(some)} to {self.target}: {integer(self.count)} paths>"
 
     @property
     def total_norm(self) -> float:
@@ -218,7 +219,7 @@ class UnitPaths:
         if stored + moment > MEMORY_LIMIT:
             one = Target(self.target.node, (0,) * (len(self.shape) - (not self.shared)))
             raise UnrollvizError(
-                f"the {k:,} heaviest of {self.count:,} unit paths to {self.target} take about "
+                f"the {k:,} heaviest of {integer(self.count)} unit paths to {self.target} take about "
                 f"{(stored + moment) / 2**30:,.1f} GiB, the limit is {MEMORY_LIMIT / 2**30:.0f} GiB; "
                 f"ask for fewer, for one entry ({one}) or for one loss"
             )

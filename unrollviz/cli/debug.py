@@ -19,6 +19,7 @@ from unrollviz.names import clean
 
 if TYPE_CHECKING:
     from unrollviz.debugger.stepper import Stepper
+    from unrollviz.experiments import Begun
 
 LINE_LIMIT = 10_000
 """Letters of a command."""
@@ -73,8 +74,20 @@ def debug(
     from unrollviz import debug as open_debugger
 
     with waiting():
-        stepper = _opening(session, loss, param, detail, model)
-    sys.exit(open_debugger(stepper, tour=not no_tour and not _typed()))
+        begun = _begun(loss, param, model) if session is None else None
+        opening = begun.first if begun is not None else _opening(session, loss, param, detail, model)
+    if begun is None:
+        sys.exit(open_debugger(opening, tour=not no_tour and not _typed()))
+    sys.exit(open_debugger(opening, losses=loss, target=param, detail=detail, begun=begun))
+
+
+def _begun(loss: str | None, param: str | None, model: dict[str, Any]) -> Begun | None:
+    """The beginning of a long run; None where there is none, or where what is asked for is not in it."""
+    from unrollviz.cli.model import begin
+
+    begun = begin(**model)
+    asked = [name for name in (loss, param) if name is not None]
+    return begun if begun is not None and all(name in begun.first.graph for name in asked) else None
 
 
 def _serve(checked: Stepper, script: Path | None, port: int) -> None:

@@ -12,7 +12,7 @@ from unrollviz.errors import UnrollvizError
 
 if TYPE_CHECKING:
     from unrollviz.api import Network, Run
-    from unrollviz.experiments import Sequence
+    from unrollviz.experiments import Begun, Sequence
     from unrollviz.readers.experiment import Experiment
 
 
@@ -76,6 +76,14 @@ def parts(**options: Any) -> tuple[Network, Sequence, int]:
 
     experiment, limit = described(**options)
     return *experiments.assembled(experiment, limit=limit), experiment.seed
+
+
+def begin(**options: Any) -> Begun | None:
+    """Its beginning, where the sequence is long; see `experiments.begun`."""
+    from unrollviz import experiments
+
+    experiment, limit = described(**options)
+    return experiments.begun(experiment, limit)
 
 
 def unrolled(**options: Any) -> Run:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from unrollviz.counts import integer
 from unrollviz.debugger import picture, session, telling
 from unrollviz.debugger import stepper as go
 from unrollviz.debugger.breakpoints import CONDITIONS
@@ -183,7 +184,7 @@ def _numbered(stepper: Stepper, text: str) -> Path:
     found = stepper.run.paths(stepper.losses, stepper.target, detail=stepper.detail)
     number = _number(text, "number of a path")
     if not 1 <= number <= found.count:
-        raise BadCommand(f"there is no path {number}; there are {found.count:,}")
+        raise BadCommand(f"there is no path {number}; there are {integer(found.count)}")
     return found[number - 1]
 
 

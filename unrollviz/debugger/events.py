@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
+from unrollviz.adjacency import arguments
+from unrollviz.adjacency import nodes as nodes_of
 from unrollviz.errors import UnknownName
 from unrollviz.graph import Graph, names_of, node_named
 
@@ -45,7 +47,7 @@ def schedule(graph: Graph, losses: Sequence[str]) -> tuple[Event, ...]:
             raise UnknownName("loss", name, names_of(graph, "loss"))
     values: list[Event] = []
     compared: list[Event] = []
-    for name, node in graph.nodes(data=True):
+    for name, node in nodes_of(graph).items():
         if node["role"] == "loss":
             compared.append(Event("loss", name, node["time"]))
         elif node["op"] is not None:
@@ -57,11 +59,11 @@ def schedule(graph: Graph, losses: Sequence[str]) -> tuple[Event, ...]:
 def _backward(graph: Graph, losses: Collection[str]) -> Iterator[Event]:
     """An event an edge, in the order in which the sweep goes through them."""
     reached = set(losses)
-    into: dict[str, list[tuple[str, int]]] = {}
-    for tail, head, key in graph.in_edges(keys=True):
-        into.setdefault(head, []).append((tail, key))
-    for head, time in reversed(list(graph.nodes(data="time"))):
-        if head in reached:
-            for tail, key in into.get(head, ()):
+    into, nodes = arguments(graph), nodes_of(graph)
+    for head in reversed(list(nodes)):
+        if head in reached and into[head]:
+            time = nodes[head]["time"]
+            for tail, parallel in into[head].items():
                 reached.add(tail)
-                yield Event("backward", tail, time, head, key)
+                for key in parallel:
+                    yield Event("backward", tail, time, head, key)

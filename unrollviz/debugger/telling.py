@@ -234,16 +234,17 @@ def path(found: Path) -> list[str]:
 
 def difference(compared: Comparison) -> list[str]:
     """Old and new side by side: loss, gradients, paths."""
-    rows = [["loss", *map(_exact, compared.loss), ""]]
-    rows += [[clean(name), _exact(old), _exact(new), ""] for name, old, new in compared.losses if old != new]
+    rows = [["loss", *_change(*compared.loss), ""]]
+    rows += [[clean(name), *_change(old, new), ""] for name, old, new in compared.losses if old != new]
     rows += [
         [f"norm of ∂L/∂{clean(row.name)}" if row.name != "gradient" else "norm of the gradient",
-         _exact(row.old), _exact(row.new), "" if math.isnan(row.cosine) else f"{row.cosine:.6f}"]
+         *_change(row.old, row.new), "" if math.isnan(row.cosine) else f"{row.cosine:.6f}"]
         for row in compared.gradients
     ]  # fmt: skip
     old, new = compared.count
-    rows.append([f"paths to {clean(compared.target)}", integer(old), integer(new), ""])
-    lines = table(["", "old", "new", "cosine"], rows, left=(0,))
+    fewer = f"{'-' if new < old else '+'}{integer(abs(new - old))}" if new != old else "0"
+    rows.append([f"paths to {clean(compared.target)}", integer(old), integer(new), fewer, ""])
+    lines = table(["", "old", "new", "new − old", "cosine"], rows, left=(0,))
     if compared.vanished is None:
         lines.append(f"{integer(old - new)} paths have vanished, too many to list")
     elif compared.vanished:
@@ -252,6 +253,11 @@ def difference(compared: Comparison) -> list[str]:
         if len(compared.vanished) > SHOWN:
             lines.append(f"  {len(compared.vanished) - SHOWN} more")
     return lines
+
+
+def _change(old: float, new: float) -> tuple[str, str, str]:
+    """Before, after, and by how much."""
+    return _exact(old), _exact(new), f"{new - old:+.4g}" if new != old else "0"
 
 
 def _exact(value: float) -> str:

@@ -279,7 +279,8 @@ def timeline(graph: Graph, losses: Sequence[str]) -> Timeline:
     computed_at = dict.fromkeys(graph, 0)
     contributions: dict[str, list[Contribution]] = {name: [] for name in graph}
     for cursor, event in enumerate(events, 1):
-        beat()
+        if cursor % 64 == 0:
+            beat()
         if event.head is not None:
             contributions[event.node].append(Contribution(event.head, event.key, cursor))
         elif event.phase != "sum":

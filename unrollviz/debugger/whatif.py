@@ -91,6 +91,8 @@ def edit(text: str, run: Run) -> Edit:
 
     Raises BadEdit where it is broken or cannot be made, UnknownName, with the nearest, for an unknown name."""
     kind, _, rest = text.strip().partition(" ")
+    if kind not in FORMS and re.match(r"[^\s\[\]=]+\s*\[[^\]]*\]\s*=", text.strip()):
+        kind, rest = "set", text.strip()
     made: Edit
     if kind == "set" and (found := re.fullmatch(r"\s*([^\s\[\]=]+)\s*\[([-\d,\s]+)\]\s*=\s*(\S+)\s*", rest)):
         made = Set(found[1], _index(found[2], text), _number(found[3]))

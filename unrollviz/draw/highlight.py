@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import networkx as nx
 import numpy as np
 
+from unrollviz.counts import integer
 from unrollviz.draw.layout import EdgeName
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.folds import kinds
@@ -88,7 +89,7 @@ def highlighted(run: Run, paths: PathSet, detail: str, spec: Spec) -> Highlight:
         raise UnknownName("highlight", clean(word), GROUPS)
     if text.isdecimal():
         if not 1 <= int(text) <= paths.count:
-            raise UnrollvizError(f"there is no path {text}; give a number from 1 to {paths.count:,}")
+            raise UnrollvizError(f"there is no path {text}; give a number from 1 to {integer(paths.count)}")
         return _one(asked, paths[int(text) - 1])
     if text in run.loss_names():
         return _loss(asked, text)

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from unrollviz.adjacency import arguments
 from unrollviz.arrays import beat
 from unrollviz.graph import Graph
 from unrollviz.names import typeset
@@ -19,8 +21,7 @@ EdgeName = tuple[str, str, int]
 """(tail, head, key), as networkx names an edge."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A column and a row, both counted from 0: column 0 holds the parameters, row 0 is at the top."""
 
     column: int
@@ -79,10 +80,11 @@ def layout(graph: Graph) -> Layout:
         else:
             kinds[name] = kind_in(graph, name)
     rail_below: dict[str, str] = {}
-    for tail, head, key in graph.in_edges(keys=True):
-        if tail in rails:
-            rails[tail].append((head, key))
-            rail_below.setdefault(tail, kinds[head])
+    for head, tails in arguments(graph).items():
+        for tail, parallel in tails.items():
+            if tail in rails:
+                rails[tail] += [(head, key) for key in parallel]
+                rail_below.setdefault(tail, kinds[head])
     rows: list[Row] = []
     for kind in reversed(_initial_beside_state(kinds, graph)):
         rows.append(Row(kind, typeset(kind), None))

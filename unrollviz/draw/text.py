@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from unrollviz.arrays import Array
+from unrollviz.counts import integer as integer
 
 UNDEFINED = "–"
 
@@ -57,17 +58,6 @@ def magnitude(norm: float, log10: float) -> str:
         return number(norm)
     power = math.floor(log10)
     return f"{10 ** (log10 - power):.3f}e{power}"
-
-
-def integer(count: int, exact: int = 15, digits: int = 4) -> str:
-    """A whole number: `500,500`; beyond 10^15, or 10^`exact`, by its first digits, `8.670e+24`."""
-    if count < 10**exact:
-        return f"{count:,}"
-    power = int(math.log10(count))  # of any size, where str() refuses more than 4,300 digits
-    power += 10 ** (power + 1) <= count
-    power -= 10**power > count
-    first = str(count // 10 ** (power + 1 - digits))
-    return f"{first[0]}.{first[1:]}e+{power}"
 
 
 def integers(count: int) -> list[str]:

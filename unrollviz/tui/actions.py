@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from textual.binding import Binding, BindingType
@@ -97,6 +97,11 @@ def _unit(by: int) -> Change:
     return lambda state: to.looked(state, lens.moved(state.lens, by, to.units(state)))
 
 
+def _reach(state: DebugState) -> DebugState:
+    page = "reach" if state.lens.page != "reach" else lens.PAGES[0]
+    return to.looked(state, replace(state.lens, page=page))
+
+
 def _sort(state: DebugState) -> DebugState:
     return to.looked(state, lens.sorted_anew(state.lens))
 
@@ -139,6 +144,7 @@ ACTIONS: tuple[Action, ...] = (
         CHANGE,
         brief="what if",
     ),
+    Action("compare", "X", "old and new side by side again", CHANGE, brief="what if", when=_edited),
     Action("undo", "u", "take the last change back", CHANGE, brief="undo", when=_edited),
     Action("redo", "U", "make it again", CHANGE, brief="redo", when=_undone),
     Action("export", "e", "write the graph, with the selected path, to an SVG file", CHANGE, brief="export"),
@@ -231,9 +237,22 @@ ACTIONS: tuple[Action, ...] = (
     Action("page_up", "PgUp", "scroll one screen up", LOOK, "inspector"),
     Action("page_down", "PgDn", "scroll one screen down", LOOK, "inspector"),
     Action(
-        "page", "v", "the next page: overview, value, cotangent, edge, neurons", LENS, change=_turn(1), brief="page"
+        "page",
+        "v",
+        "the next page: overview, value, cotangent, edge, neurons, reach",
+        LENS,
+        change=_turn(1),
+        brief="page",
     ),
     Action("page_back", "V", "the page before", LENS, change=_turn(-1)),
+    Action(
+        "reach",
+        "k",
+        "how far back the gradient reaches: the norm of the cotangent step by step",
+        LENS,
+        change=_reach,
+        brief="reach",
+    ),
     Action("instance", "i", "the next instance; after the last one the whole batch", LENS, change=_instance(1)),
     Action("instance_back", "I", "the instance before", LENS, change=_instance(-1)),
     Action("edge", ".", "the local Jacobian of an edge into the node; again: of the next edge", LENS, change=_edge(1)),

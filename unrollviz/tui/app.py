@@ -10,7 +10,7 @@ from dataclasses import replace
 from textwrap import wrap
 from typing import TypeVar
 
-from textual import on
+from textual import events, on
 from textual.screen import ModalScreen
 
 from unrollviz.api import Run
@@ -21,6 +21,7 @@ from unrollviz.debugger.breakpoints import Hit
 from unrollviz.debugger.stepper import Stepper
 from unrollviz.debugger.whatif import Comparison
 from unrollviz.errors import UnrollvizError
+from unrollviz.experiments import Begun
 from unrollviz.graph import levels_of
 from unrollviz.tui import errands, questions
 from unrollviz.tui import state as to
@@ -28,7 +29,7 @@ from unrollviz.tui.actions import BY_NAME
 from unrollviz.tui.errands import Change
 from unrollviz.tui.messages import EventChosen, Lighted, Looked, PathsWanted, Pointed
 from unrollviz.tui.plain import knows_unicode
-from unrollviz.tui.scene import Scene, scene
+from unrollviz.tui.scene import SMALL, Scene, scene
 from unrollviz.tui.sheet import Sheet
 from unrollviz.tui.stops import Changed, Stops, watched
 from unrollviz.tui.tour import LOSS, Revealed, Tour, fits
@@ -47,6 +48,7 @@ def debug(
     target: str | None = None,
     detail: str = "state",
     tour: bool = False,
+    begun: Begun | None = None,
 ) -> int:
     """Open the debugger on this terminal; returns the exit code when it is left: 0, or 128 + the signal's number.
 
@@ -56,6 +58,7 @@ def debug(
         target: the parameter whose paths are listed; the recurrent weight where None.
         detail: the level of detail that is stepped through.
         tour: begin with the tour, which is about the article's network.
+        begun: `run` is its beginning: the screen opens with it, and goes over to the whole once that is unrolled.
     Raises:
         UnrollvizError: where there is no terminal, or no tour of this run.
         UnknownName: with the nearest name, for an unknown loss, parameter or level of detail.
@@ -66,16 +69,19 @@ def debug(
     with many_objects():
         stepper = run if isinstance(run, Stepper) else go.opened(run, losses, target, detail)
         unicode = in_browser() or knows_unicode(os.environ)
-        app = DebugApp(first_scene(stepper, listing=False), stepper, tour=tour, unicode=unicode)
+        app = DebugApp(first_scene(stepper, listing=False, begun=begun), stepper, tour, unicode, begun)
         gc.freeze()  # the run stays to the end: looking through it for garbage would hold up a key for 200 ms
     sys.setswitchinterval(0.0005)  # a key is answered while a thread is at work
     app.run()
+    if app.failure is not None:
+        raise app.failure
     return app.return_code or 0
 
 
-def first_scene(stepper: Stepper, listing: bool = True) -> Scene:
-    """The scene that shows a stepper; see `scene`."""
-    return scene(stepper.run, stepper.detail, stepper.losses, stepper.target, listing=listing, steps=stepper.timeline)
+def first_scene(stepper: Stepper, listing: bool = True, begun: Begun | None = None) -> Scene:
+    """The scene that shows a stepper; see `scene`. The paths of a beginning are nobody's question."""
+    parts = stepper.run, stepper.detail, stepper.losses, stepper.target
+    return scene(*parts, listing=listing, steps=stepper.timeline, small=0 if begun else SMALL)
 
 
 def check_terminal() -> None:
@@ -93,18 +99,35 @@ def check_terminal() -> None:
         )
 
 
+MOVES = ("n", "N", "p", "P", "left", "right", "up", "down", "pageup", "pagedown", "tab", "shift+tab")
+LOOKS = ("shift+left", "shift+right", "H", "L", "J", "K", "v", "V", "i", "I", "m", "t", "q", "question_mark")
+AT_ONCE = frozenset((*MOVES, *LOOKS))
+"""Keys that the beginning of a long run answers as the whole would."""
+
+
 class DebugApp(Window):
     """Does what the keys say: in one place, so that no panel knows another."""
 
-    def __init__(self, first: Scene, stepper: Stepper | None = None, tour: bool = False, unicode: bool = True) -> None:
+    def __init__(
+        self,
+        first: Scene,
+        stepper: Stepper | None = None,
+        tour: bool = False,
+        unicode: bool = True,
+        begun: Begun | None = None,
+    ) -> None:
         super().__init__(first, stepper, unicode)
-        self.tour = tour
+        self.tour, self.begun = tour, begun
+        self.failure: UnrollvizError | None = None
+        self._held: list[events.Key] = []
         self.desk = Desk(self)
         self._waiting: list[Change] = []
 
     def on_mount(self) -> None:
         super().on_mount()
-        if self.state.scene.listed.pending:
+        if self.begun is not None:
+            self._unroll(self.begun)
+        elif self.state.scene.listed.pending:
             self._prepare()
         if self.tour:
             self.become(replace(self.state, lit=self.state.scene.light_nodes((), -1)))
@@ -114,6 +137,40 @@ class DebugApp(Window):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Esc stops the app's work where there is some; else it is the panel's own."""
         return bool(self.desk.words) if action == "stop" else super().check_action(action, parameters)
+
+    # ---- from the beginning of a long run to all of it ---------------------------------------------------------------
+
+    def _unroll(self, begun: Begun) -> None:
+        """Have the whole unrolled, and show it in place of its beginning."""
+        started = self.state.stepper
+
+        def done(found: tuple[Stepper, Scene] | UnrollvizError) -> None:
+            self.begun = None
+            if isinstance(found, UnrollvizError):
+                self.failure = found
+                self.exit(return_code=2)
+                return
+            stepper, scene = found
+            self.become(to.continued(self.state, scene, to.caught_up(stepper, started, self.state.stepper)))
+            self._prepare()
+            for key in self._held:
+                self.post_message(key)
+            self._held.clear()
+
+        words = f"unrolling {begun.steps:,} steps; these are the first {started.run.steps}"
+        self.desk.ask("scene", words, lambda pulse: errands.unrolled(begun, started, pulse), done)
+        self.become(replace(self.state, busy=self.desk.words))
+
+    async def on_event(self, event: events.Event) -> None:
+        """What the beginning of a long run cannot answer is answered as soon as all of it is there."""
+        if isinstance(event, events.Key) and self.begun is not None and self._waits(event):
+            self._held.append(event)
+        else:
+            await super().on_event(event)
+
+    def _waits(self, key: events.Key) -> bool:
+        first = self.state.scene.run.steps
+        return key.key != "ctrl+c" and (bool(self._held) or key.key not in AT_ONCE or self.state.cursor >= first)
 
     # ---- through the run ---------------------------------------------------------------------------------------------
 
@@ -268,9 +325,17 @@ class DebugApp(Window):
         edits = ", ".join(edit.text for edit in stepper.edits)
 
         def take(found: Comparison) -> None:
-            self.push_screen(Sheet(f"old and new: {edits}", telling.difference(found), "u takes it back, once closed"))
+            self.push_screen(
+                Sheet(f"old and new: {edits}", telling.difference(found), "X shows it again, u takes it back")
+            )
 
         self._do("compare", "comparing", lambda pulse: errands.compared(stepper, pulse), take)
+
+    def action_compare(self) -> None:
+        if self.state.stepper.edits:
+            self._compare()
+        else:
+            self.say("nothing has been changed: x changes something")
 
     def action_undo(self) -> None:
         self._change_back(go.undone, self.state.stepper.edits, "undone", "nothing has been changed")

@@ -70,6 +70,8 @@ class KeyBar(Widget):
         self.refresh()
 
     def render(self) -> Text:
+        if self.app.screen is not self.screen:  # a window has the keys, and says which
+            return Text()
         words = {brief: self._word(brief, keys) for brief, keys in of_now(self.state, self.state.panel).items()}
         always = Text().append_text(words.pop("help")).append_text(words.pop("quit"))
         line = Text(no_wrap=True, overflow="crop")

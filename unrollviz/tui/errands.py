@@ -13,6 +13,7 @@ from unrollviz.debugger.breakpoints import Hit
 from unrollviz.debugger.stepper import Stepper
 from unrollviz.debugger.whatif import Comparison
 from unrollviz.errors import UnrollvizError
+from unrollviz.experiments import Begun
 from unrollviz.files import check_writable
 from unrollviz.tui.scene import Scene, scene
 from unrollviz.tui.state import DebugState
@@ -31,6 +32,19 @@ def prepared(start: Stepper, like: Scene, changes: Sequence[Change], pulse: Puls
         shown = scene(stepper.run, stepper.detail, stepper.losses, stepper.target, like=like, steps=stepper.timeline)
         if stepper.run is start.run:  # all of it stays: looking through it for garbage would hold up a key for 700 ms
             gc.freeze()
+    return stepper, shown
+
+
+def unrolled(begun: Begun, start: Stepper, pulse: Pulse) -> tuple[Stepper, Scene]:
+    """The stepper at the start of the whole of what has been begun, and the scene that shows it, its paths pending."""
+    with many_objects():
+        run = begun.whole()
+        pulse("laying it out")
+        losses = None if len(start.losses) == start.run.steps else start.losses
+        stepper = go.opened(run, losses, start.target, start.detail)
+        pulse("laying it out")
+        shown = scene(run, stepper.detail, stepper.losses, stepper.target, listing=False, steps=stepper.timeline)
+        gc.freeze()
     return stepper, shown
 
 

@@ -114,7 +114,10 @@ def geometry(scene: Scene, width: int, height: int, spans: tuple[Span, ...] | No
     where = scene.layout
     spans = whole(len(where.times) - 1) if spans is None else spans
     rows = len(where.rows)
-    labels = tuple(clean(row.label, 24) for row in where.rows)
+    named = [row.label for row in where.rows if row.rail is None]
+    labels = tuple(  # an LSTM has a state c and a parameter c
+        clean(row.label, 24) + (" param" if row.rail and row.label in named else "") for row in where.rows
+    )
     if width >= 100:
         longest = max(map(cell_len, labels))
         labels = tuple(
@@ -126,7 +129,8 @@ def geometry(scene: Scene, width: int, height: int, spans: tuple[Span, ...] | No
     columns = sum(span.columns for span in spans if not span.folded)
     room = width - gutter - FOLD * sum(span.folded for span in spans)
     each = min(max(room // max(columns, 1), narrowest), WIDEST + scene.symbols)
-    tall = min(max((height - 2) // max(rows - 1, 1), 1), TALLEST)
+    lowest = 2 if scene.detail == "op" else 1  # what goes from node to node inside a step is drawn between the rows
+    tall = min(max((height - 2) // max(rows - 1, 1), lowest), TALLEST)
     sizes = (FOLD if span.folded else span.columns * each for span in spans)
     lefts = tuple(accumulate(sizes, initial=0))
     return Geometry(labels, gutter, each, tall, MARK + (each - narrowest) // 2, rows, spans, lefts)

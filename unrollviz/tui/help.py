@@ -12,11 +12,13 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from unrollviz.api import Run
 from unrollviz.debugger.breakpoints import CONDITIONS
 from unrollviz.debugger.expressions import FUNCTIONS, QUANTITIES
 from unrollviz.debugger.whatif import FORMS
 from unrollviz.draw.style import LOOKS, MEANINGS
 from unrollviz.tui.actions import ACTIONS, Action
+from unrollviz.tui.examples import fitted
 from unrollviz.tui.look import Palette, palette
 from unrollviz.tui.paint import BROKEN, COMING, COMPLETE, COPY, FOLDED, PARTIAL, USED
 
@@ -62,16 +64,20 @@ class Help(ModalScreen[None]):
         Binding(key, "app.pop_screen", show=False) for key in ("question_mark", "escape", "q", "enter")
     ]
 
+    def __init__(self, run: Run | None = None) -> None:
+        super().__init__()
+        self.run_shown = run
+
     def compose(self) -> ComposeResult:
         look = palette(self.app.current_theme.dark)
         with VerticalScroll(classes="window") as window:
             window.border_title = "keys and marks"
             window.border_subtitle = "Esc closes"
-            yield Static(help_text(look), markup=False)
+            yield Static(help_text(look, self.run_shown), markup=False)
 
 
-def help_text(look: Palette) -> Text:
-    """The whole help, made from the tables."""
+def help_text(look: Palette, run: Run | None = None) -> Text:
+    """The whole help, made from the tables; with the names of `run` in its examples."""
     text = Text(SENTENCE + "\n", look.text)
     for group, actions in groupby(ACTIONS, key=lambda action: action.group):
         text.append(f"\n{group}\n", look.lit)
@@ -79,7 +85,8 @@ def help_text(look: Palette) -> Text:
             text.append(f"  {action.key:>16}", look.now).append(f"  {action.help}{_where(action)}\n", look.text)
     for heading, rows in TYPED.items():
         text.append(f"\n{heading}\n", look.lit)
-        for word, meaning in rows:
+        for row in rows:
+            word, meaning = row if run is None else (fitted(part, run) for part in row)
             text.append(f"  {word:>16}", look.now).append(f"  {meaning}\n", look.text)
     text.append("\nMarks in the graph\n", look.lit)
     for mark, meaning in MARKS:

@@ -41,7 +41,7 @@ class Inspector(ScrollView, can_focus=True, inherit_bindings=False):
         self.lines = [Strip(line.render(console)) for line in text.wrap(console, width)]
         self.virtual_size = Size(width, len(self.lines))
         self.border_title = Content(title(self.state))
-        self.border_subtitle = Content(footing(self.state))
+        self.border_subtitle = Content(footing(self.state, self.size.width + 3))
         self.refresh()
 
     def render_line(self, y: int) -> Strip:

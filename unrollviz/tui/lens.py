@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-PAGES = ("overview", "value", "cotangent", "edge", "neurons")
+PAGES = ("overview", "value", "cotangent", "edge", "neurons", "reach")
 """The pages that one turns."""
 
 ORDERS = ("place", "largest", "smallest")

@@ -26,6 +26,7 @@ from unrollviz.names import clean, subscript
 from unrollviz.paths import PATH_LIMIT
 from unrollviz.tui import filters
 from unrollviz.tui.actions import bindings
+from unrollviz.tui.examples import fitted
 from unrollviz.tui.listing import BLOCK, EVERY, ORDERS, Block, Listing, block, listing, proved
 from unrollviz.tui.look import Palette, palette
 from unrollviz.tui.messages import Lighted, PathsWanted
@@ -208,7 +209,7 @@ class PathList(WorkPanel, can_focus=True, inherit_bindings=False):
         prompt = Prompt(
             "list only paths like",
             self.state.wanted.words,
-            filters.HELP,
+            fitted(filters.HELP, self.state.scene.run),
             lambda words: filters.Filter.read(words, graph),
         )
         self.app.push_screen(prompt, typed)

@@ -12,6 +12,7 @@ from unrollviz.graph import names_of, node_named
 from unrollviz.tui import errands
 from unrollviz.tui.chooser import Chooser
 from unrollviz.tui.complete import words_of
+from unrollviz.tui.examples import fitted
 from unrollviz.tui.prompt import Prompt
 from unrollviz.tui.state import DebugState
 from unrollviz.tui.stops import NAMES, watched
@@ -40,7 +41,9 @@ def go_to(state: DebugState) -> Prompt:
     """A node, an event or a step; see `aim`."""
     end = state.stepper.timeline.end
     hint = f"s3 selects it, and r runs on to it · 0 to {end:,}: an event · t=3: where step 3 begins next"
-    return Prompt("go to", "", hint, lambda text: aim(state.stepper, text), state.scene.layout.nodes)
+    return Prompt(
+        "go to", "", fitted(hint, state.scene.run), lambda text: aim(state.stepper, text), state.scene.layout.nodes
+    )
 
 
 def aim(stepper: Stepper, text: str) -> int | str:
@@ -59,13 +62,13 @@ def watch(state: DebugState) -> Prompt:
     """An expression; see `stops.watched`."""
     hint = f"W.grad[0, 1] · stop loss: also stop where it changes · Right completes\n{NAMES}"
     words = words_of(state.stepper.run.graph)
-    return Prompt("watch", "", hint, lambda text: watched(text)(state.stepper), words)
+    return Prompt("watch", "", fitted(hint, state.stepper.run), lambda text: watched(text)(state.stepper), words)
 
 
 def what_if(state: DebugState) -> Prompt:
     """An edit; nothing, where there are edits to look at."""
     edits, run = state.stepper.edits, state.stepper.run
-    hint = "\n".join(whatif.FORMS.values())
+    hint = fitted("\n".join(whatif.FORMS.values()), run).replace("set ", "", 1)
     if edits:
         hint += f"\nEnter alone: old and new side by side, after {', '.join(edit.text for edit in edits)}"
 

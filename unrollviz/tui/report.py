@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from rich.text import Text
@@ -13,7 +14,7 @@ from unrollviz.debugger.words import cotangent, local_jacobian, uses
 from unrollviz.draw.style import MEANINGS
 from unrollviz.graph import formula
 from unrollviz.jacobians import frobenius
-from unrollviz.names import clean
+from unrollviz.names import clean, derivative
 from unrollviz.tui import state as to
 from unrollviz.tui.heat import heat
 from unrollviz.tui.lens import PAGES
@@ -21,6 +22,7 @@ from unrollviz.tui.local import SIDE
 from unrollviz.tui.local import shown as local
 from unrollviz.tui.look import Palette
 from unrollviz.tui.numbers import figure, ranked, shape, table
+from unrollviz.tui.reach import AT_ONCE, FAINT, reach, sparkline
 from unrollviz.tui.state import DebugState
 from unrollviz.tui.statistics import statistics
 from unrollviz.tui.symbols import shown
@@ -84,12 +86,14 @@ def title(state: DebugState) -> str:
     return clean(f"{node['label']} · {MEANINGS[node['role']]}{where}")
 
 
-def footing(state: DebugState) -> str:
-    """`2/5 value · v turns · instance 1 of 4`"""
+def footing(state: DebugState, width: int = 80) -> str:
+    """`2/6 value · v turns · i instance 1 of 4`; what is known without being said is left out where there is no room"""
     page, count = state.lens.page, to.instances(state)
     which = "all" if state.lens.instance is None else state.lens.instance + 1
     instance = f" · i instance {which} of {count}" if count > 1 else ""
-    return f"{PAGES.index(page) + 1}/{len(PAGES)} {page} · v turns{instance}"
+    number = f"{PAGES.index(page) + 1}/{len(PAGES)}"
+    ways = (f"{number} {page} · v turns{instance}", f"{number} {page}{instance}", f"{number}{instance}")
+    return next((said for said in ways if len(said) + 6 <= width), ways[-1])
 
 
 def report(state: DebugState, width: int, height: int, look: Palette) -> Text:
@@ -262,6 +266,10 @@ def _edge(page: Page) -> None:
     page.text.append(clean(local_jacobian(state.scene.timeline, head, tail)), page.look.now)
     hint = ", . for the next" if page.width > ROOMY and len(edges) > 1 else ""
     page.say(f"  edge {chosen + 1:,} of {len(edges):,}{hint}", quiet=True)
+    time = graph.nodes[head]["time"]
+    if graph.nodes[tail]["role"] == "parameter" and time is not None:
+        for line in uses(state.scene.run.graph, state.scene.timeline, tail, time):
+            page.say(line)
     if not state.now.computed(head):
         page.say("not known yet: its head is not computed", quiet=True)
         return
@@ -316,11 +324,41 @@ def worked_part(line: str) -> str:
     return " = ".join(line.split(" = ")[1:-1])
 
 
+def _reach(page: Page) -> None:
+    """The norm of the cotangent step by step, from the loss back, and where it fades."""
+    state, look, scene = page.state, page.look, page.state.scene
+    graph, alone = scene.timeline.graph, len(scene.losses) == 1
+    if alone and not page.ready:
+        page.say("its numbers are being worked out …", quiet=True)
+        return
+    if not scene.losses or (not alone and scene.run.steps > AT_ONCE):
+        page.say(f"of more than {AT_ONCE:,} steps it is shown for one loss: l chooses it", quiet=True)
+        return
+    found = reach(graph, scene.timeline.backward if alone else None, state.node, scene.losses[-1])
+    symbol = f"‖{clean(derivative(found.loss, found.kind + 't'))}‖".replace(f"{found.kind}t", f"{found.kind}ₜ")
+    far, time = found.fades, int(graph.nodes[found.loss]["time"])
+    if far is None:
+        words = f"{symbol} stays above {FAINT:.0e} back to step {found.times[-1] if found.times else time}"
+    else:
+        words = f"{symbol} falls under {FAINT:.0e} at step {far:,}, lag {time - far:,}"
+    page.text.append(clean(words) + "\n", look.now)
+    page.say("from the last loss alone; l chooses another" if not alone else "from the loss that is chosen", quiet=True)
+    page.text.append(f" {sparkline(found.norms, page.width - 2)}\n", look.cotangent)
+    page.say(f" step {found.times[0]:,} … {found.times[-1]:,}, by logarithm" if found.times else "", quiet=True)
+    for step, norm in islice(zip(found.times, found.norms, strict=True), LONGEST):
+        mark = "▸" if step == graph.nodes[state.node]["time"] else " "
+        faint = norm < FAINT
+        page.text.append(f"{mark}{step:6,}  {figure(norm):>10}\n", look.quiet if faint else look.text)
+    if len(found.times) > LONGEST:
+        page.say(f" … {len(found.times) - LONGEST:,} more", quiet=True)
+
+
 WRITERS: dict[str, Callable[[Page], None]] = {
     "overview": _overview,
     "value": _value,
     "cotangent": _gradient,
     "edge": _edge,
     "neurons": _neurons,
+    "reach": _reach,
 }
 """Page -> what writes it."""

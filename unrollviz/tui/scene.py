@@ -170,19 +170,19 @@ def scene(
     like: Scene | None = None,
     listing: bool = True,
     steps: Timeline | None = None,
+    small: int = SMALL,
 ) -> Scene:
     """Everything the screen needs, parts taken over from the scene before where they stay the same.
 
     `steps` is the timeline, where there is one already. Without `listing` the paths of a long run are left pending, for
-    a thread to list once the screen is open.
+    a thread to list once the screen is open; long is what has more than `small` nodes.
 
     Raises UnknownName, with the nearest name, for an unknown level of detail, loss or target.
     """
     graph = run.level(detail, target)
     same = like is not None and like.timeline.graph is graph and like.losses == tuple(losses)
     steps = like.timeline if like is not None and same else steps or timeline(graph, losses)
-    small = graph.number_of_nodes() <= SMALL
-    if listing or small:
+    if listing or graph.number_of_nodes() <= small:
         _foresee(steps)
         listed = _list_paths(run, detail, losses, target)
     else:

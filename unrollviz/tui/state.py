@@ -215,6 +215,14 @@ def shown(state: DebugState, scene: Scene, stepper: Stepper | None = None) -> De
     return replace(after, spot=spot, broken=_broken(stepper, scene), marks=marked)
 
 
+def continued(state: DebugState, scene: Scene, stepper: Stepper) -> DebugState:
+    """The state in the scene of a whole run, of which the beginning was shown: as it opens, with what has been looked
+    at meanwhile."""
+    first = opening(scene, stepper)
+    spot = state.spot if scene.names.get(state.spot) == state.node else first.spot
+    return replace(first, spot=spot, panel=state.panel, lens=state.lens)
+
+
 def caught_up(result: Stepper, started: Stepper, now: Stepper) -> Stepper:
     """A stepper that was worked out from `started`, with what has been done meanwhile."""
     if now is started:

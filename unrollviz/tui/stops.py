@@ -23,6 +23,7 @@ from unrollviz.graph import Graph, names_of
 from unrollviz.names import clean
 from unrollviz.tui.complete import Completer, words_of
 from unrollviz.tui.errands import Change
+from unrollviz.tui.examples import fitted
 from unrollviz.tui.look import palette
 
 WATCH = "watch W.grad[0, 1], or watch stop loss: also stop where it changes"
@@ -112,7 +113,8 @@ class Stops(ModalScreen[None]):
     def _say(self, wrong: str) -> None:
         look = palette(self.app.current_theme.dark)
         said = Text(clean(wrong, 2000) + "\n", look.wrong) if wrong else Text()
-        self.query_one(Static).update(said.append(f"{places(self.stepper.run.graph)}\n{WATCH}\n{NAMES}", look.quiet))
+        rest = fitted(f"{WATCH}\n{NAMES}", self.stepper.run)
+        self.query_one(Static).update(said.append(f"{places(self.stepper.run.graph)}\n{rest}", look.quiet))
 
     def _change(self, change: Change, row: int) -> bool:
         """Make a change here, and tell it; False where it cannot be made."""

@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from unrollviz.errors import MissingExtra, UnrollvizError
 
@@ -31,13 +32,30 @@ def check_installed() -> None:
         raise MissingExtra("showing the debugger in a browser", "web") from error
 
 
+def origins(port: int) -> tuple[str, ...]:
+    """Where the page that is served may have come from."""
+    return tuple(f"http://{host}:{port}" for host in ("localhost", HOST))
+
+
+def server(arguments: Sequence[str], port: int) -> Any:
+    """textual-serve's server, which lets any page in the person's browser connect, made to let only its own."""
+    from aiohttp import web
+    from textual_serve.server import Server
+
+    class OwnPage(Server):
+        async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
+            if request.headers.get("Origin") not in origins(port):
+                raise web.HTTPForbidden(text=f"only the page at {origins(port)[0]} may connect")
+            return await super().handle_websocket(request)
+
+    return OwnPage(command(arguments), host=HOST, port=port, title="unrollviz")
+
+
 def serve(arguments: Sequence[str], port: int) -> None:
     """Serve until interrupted. Raises MissingExtra; UnrollvizError where the port is taken."""
     check_installed()
-    from textual_serve.server import Server
-
     try:
-        Server(command(arguments), host=HOST, port=port, title="unrollviz").serve()
+        server(arguments, port).serve()
     except OSError as error:
         raise UnrollvizError(
             f"port {port} cannot be used ({error.strerror or error}); choose another with --port"

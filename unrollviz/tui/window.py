@@ -30,6 +30,7 @@ from unrollviz.tui.flowpanel import FlowPanel
 from unrollviz.tui.grid import Grid
 from unrollviz.tui.help import Help
 from unrollviz.tui.inspector import Inspector
+from unrollviz.tui.keyqueue import KeyQueue, Probe
 from unrollviz.tui.look import THEMES
 from unrollviz.tui.pathlist import PathList
 from unrollviz.tui.plain import Ascii, Blunt
@@ -69,6 +70,7 @@ class Window(App[None]):
         self.theme = THEMES[view.get("dark") is False].name
         self.state = restored(to.opening(first, stepper), view)
         self.enlarged = False
+        self.keys = KeyQueue(self, super().on_event)
         self._home: Widget | None = None
         graph, inspector = Grid(self.state), Inspector(self.state)
         paths, flow, listed = PathList(self.state), FlowPanel(self.state), EventList(self.state)
@@ -93,6 +95,7 @@ class Window(App[None]):
         if not self.unicode:
             for panel in self.panels:
                 panel.vertical_scrollbar.renderer = Blunt  # type: ignore[misc]
+        self.screen_change_signal.subscribe(self, lambda screen: self.bars[2].refresh())
         next((panel for panel in self.panels if panel.id == self.state.panel), self.panels[0]).focus()
         if not self.is_headless:
             for number in SIGNALS:
@@ -185,7 +188,13 @@ class Window(App[None]):
         """Work in threads gives way to what a person does."""
         if isinstance(event, events.InputEvent):
             ROAD.clear()
-        await super().on_event(event)
+        if isinstance(event, (events.Key, events.Paste)) and not event.is_forwarded:
+            await self.keys.add(event)
+        else:
+            await super().on_event(event)
+
+    async def on_probe(self, probe: Probe) -> None:
+        await self.keys.arrived(probe)
 
     async def run_action(
         self,
@@ -210,7 +219,7 @@ class Window(App[None]):
         self.become(self.state)
 
     def action_help(self) -> None:
-        self.push_screen(Help())
+        self.push_screen(Help(self.state.scene.run))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """For the command palette: what the table has, for everywhere and for the panel with the focus."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from unrollviz.adjacency import arguments
 from unrollviz.draw.layout import EdgeName, Layout
 from unrollviz.graph import Graph
 
@@ -66,14 +67,14 @@ class Wires:
         self._columns: list[list[str]] = [[] for _ in layout.times]
         for name, place in layout.nodes.items():
             self._columns[place.column].append(name)
-        self._long = [
-            (min(ends), max(ends), (tail, head, key))
-            for head, tails in graph.pred.items()
-            for tail in tails
-            for ends in [_ends(layout, tail, head)]
-            if ends is not None and abs(ends[0] - ends[1]) > 1
-            for key in graph.pred[head][tail]
-        ]
+        column = {name: place.column for name, place in layout.nodes.items() if place.column}
+        self._long: list[tuple[int, int, EdgeName]] = []
+        for head, tails in arguments(graph).items():
+            end = column.get(head, 0)
+            for tail in tails:  # a parameter's copy, at its consumer's step, stands below its head
+                start = column.get(tail, end)
+                if not -1 <= start - end <= 1:
+                    self._long += [(min(start, end), max(start, end), (tail, head, key)) for key in tails[tail]]
         self._known: dict[int, tuple[bytearray, bytearray]] = {}
 
     def marks(self, column: int) -> bytearray:
@@ -111,12 +112,6 @@ class Wires:
             for node in self._columns[column]:
                 yield from self._graph.in_edges(node, keys=True)
                 yield from self._graph.out_edges(node, keys=True)
-
-
-def _ends(layout: Layout, tail: str, head: str) -> tuple[int, int] | None:
-    """The columns of two nodes; None where the tail is a parameter, whose copy stands below its head."""
-    start, end = layout.nodes.get(tail), layout.nodes.get(head)
-    return None if start is None or end is None or not start.column else (start.column, end.column)
 
 
 def _rails(layout: Layout) -> dict[int, int]:
