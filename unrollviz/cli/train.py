@@ -85,12 +85,18 @@ def numbers(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> di
     "--save-every",
     type=int,
     metavar="N",
-    help="Updates between checkpoints.  [default: so many that they take 5 % of the time at most]",
+    help="Updates between checkpoints that survive a power cut.  [default: so many that they take 5 % of the time]",
+)
+@click.option(
+    "--keep-mib",
+    type=click.IntRange(min=0),
+    metavar="MIB",
+    help="Room for the parameters at the history's records, which debug FOLDER@N opens.  [default: 256]",
 )
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in FOLDER; repeat the other options.")
 @model_options
 @json_option
-def train(output: Path | None, save_every: int | None, resume: bool, as_json: bool, **options: Any) -> None:
+def train(output: Path | None, save_every: int | None, keep_mib: int | None, resume: bool, as_json: bool, **options: Any) -> None:
     """Train a network: every parameter is updated by its gradient, one mini-batch after the other.
 
     \b
@@ -108,11 +114,10 @@ def train(output: Path | None, save_every: int | None, resume: bool, as_json: bo
 
     names = ("epochs", "optimizer", "lr", "numbers", "schedule", "clip", "clip_value", "batch", "validation")
     settings = {name: options.pop(name) for name in (*names, "patience", "gradient", "watch", "every")}
-    for option, given in (("--resume", resume), ("--save-every", save_every)):
-        if given and output is None:
+    for option, given in (("--resume", resume), ("--save-every", save_every), ("--keep-mib", keep_mib)):
+        if given is not None and given is not False and output is None:
             raise UnrollvizError(f"{option} is about the checkpoints in a folder; name it with -o")
     network, sequence, seed = parts(**options)
-    told = {name: value for name, value in sequence.options.items() if name != "vocabulary"}
     with bar() as progress:
         trained = learn(
             network,
@@ -122,8 +127,9 @@ def train(output: Path | None, save_every: int | None, resume: bool, as_json: bo
             save_every=save_every,
             progress=progress,
             seed=seed,
+            **({} if keep_mib is None else {"keep_mib": keep_mib}),
             **settings,
-            **told,
+            **sequence.options,
         )
     if as_json:
         say_json(train_json(trained))

@@ -55,7 +55,7 @@ def train_text(trained: Trained) -> list[str]:
         headings += [f"reach of {typeset(name)}" for name in history.watched]
     lines = [
         f"{trained.network.cell} network, {int(trained.network.count_parameters()):,} parameters: "
-        f"{state.updates:,} updates by {settings.optimizer}, η = {settings.rate:g}",
+        f"{state.updates:,} updates by {settings.optimizer}, η = {settings.rule.base:g}",
         "",
         *table(headings, rows),
         "",
