@@ -96,7 +96,9 @@ def numbers(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> di
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in FOLDER; repeat the other options.")
 @model_options
 @json_option
-def train(output: Path | None, save_every: int | None, keep_mib: int | None, resume: bool, as_json: bool, **options: Any) -> None:
+def train(
+    output: Path | None, save_every: int | None, keep_mib: int | None, resume: bool, as_json: bool, **options: Any
+) -> None:
     """Train a network: every parameter is updated by its gradient, one mini-batch after the other.
 
     \b

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from unrollviz.arrays import Array
+from unrollviz.compare import diff
 from unrollviz.debugger.breakpoints import Hit
-from unrollviz.debugger.events import PHASES
 from unrollviz.debugger.expressions import Value, shown
 from unrollviz.debugger.stepper import Reading, Stepper
-from unrollviz.debugger.whatif import Comparison
+from unrollviz.debugger.whatif import Comparison, compare
 from unrollviz.debugger.words import cotangent, describe
 from unrollviz.draw.style import MEANINGS
 from unrollviz.draw.text import integer, matrix, number, percent, side_by_side, table
@@ -20,6 +20,7 @@ from unrollviz.graph import Graph, formula, node_named
 from unrollviz.jacobians import frobenius
 from unrollviz.names import clean, derivative, typeset
 from unrollviz.path import Path
+from unrollviz.report.compare import diff_text
 from unrollviz.report.figures import of_losses
 from unrollviz.report.paths import written as written_path
 
@@ -29,19 +30,44 @@ WIDTH = 100
 
 
 def where(stepper: Stepper) -> list[str]:
-    """The event that has just happened, and what the watches show."""
-    return [event_line(stepper, stepper.cursor), *map(reading_line, stepper.readings())]
+    """The event that has just happened, what an update came to, and what the watches show."""
+    event = stepper.state.event
+    came_to = updated(stepper, event.node) if event is not None and event.phase == "update" else []
+    return [event_line(stepper, stepper.cursor), *came_to, *map(reading_line, stepper.readings())]
+
+
+def updated(stepper: Stepper, name: str) -> list[str]:
+    """What the update has made of a parameter, in norms; nothing before it has happened."""
+    learning = stepper.timeline.learning
+    if learning is None or stepper.cursor < stepper.timeline.updated_at.get(name, stepper.timeline.end + 1):
+        return []
+    if learning.known is None:
+        return ["  this update leads to no finite number; lower the learning rate, or clip"]
+    found, symbol = learning.known, clean(typeset(name))
+    old, gradient, given = (frobenius(of[name]) for of in (found.old, found.gradients, found.clipped))
+    clipped = f" clipped to {number(given)}" if given != gradient else ""
+    return [
+        f"  ‖{symbol}‖ {number(old)} → {number(frobenius(found.new[name]))}, ‖gradient‖ {number(gradient)}{clipped}, "
+        f"‖Δ{symbol}‖ {number(frobenius(found.step(name)))}, {percent(found.ratio(name)).lstrip('+')} of ‖{symbol}‖, "
+        f"η = {found.rate:.6g}"
+    ]
 
 
 def event_line(stepper: Stepper, cursor: int) -> str:
     """`event 5 of 65, forward, step 3: s₃ = tanh(U x₃ + W s₂ + b)`"""
-    line = stepper.timeline
+    line, at = stepper.timeline, iteration(stepper)
     if cursor == 0:
-        return f"event 0 of {line.end}: nothing has happened yet; there are {', '.join(PHASES)}"
+        return f"{at}event 0 of {line.end}: nothing has happened yet; there are {', '.join(line.phases)}"
     event = line.events[cursor - 1]
     step = "" if event.time is None else f", step {event.time}"
     what = clean(describe(stepper.run.graph, line, event), 400)
-    return f"event {cursor} of {line.end}, {event.phase}{step}: {what}"
+    return f"{at}event {cursor} of {line.end}, {event.phase}{step}: {what}"
+
+
+def iteration(stepper: Stepper) -> str:
+    """`iteration 3 of 200, `; nothing where there is no optimizer."""
+    learner = stepper.learner
+    return "" if learner is None else f"iteration {stepper.iteration:,} of {learner.updates:,}, "
 
 
 def around(stepper: Stepper, rows: int) -> list[str]:
@@ -121,7 +147,52 @@ def about(stepper: Stepper, name: str) -> list[str]:
         lines += _array("value", node["value"])
     for step_name in _steps_of(stepper.run.graph, line.graph, name):
         lines += _with_numbers(stepper.run.graph, step_name)
-    return [*lines, *_about_cotangent(stepper, name)]
+    return [*lines, *_about_cotangent(stepper, name), *_about_update(stepper, name)]
+
+
+def _about_update(stepper: Stepper, name: str) -> list[str]:
+    """Old value, gradient, step and new value of a parameter that has been updated."""
+    found = stepper.state.update(name)
+    if found is None:
+        return updated(stepper, name)
+    symbol, rule = clean(typeset(name)), f"by {stepper.timeline.learning.learner.rule.optimizer}"  # type: ignore[union-attr]
+    lines = updated(stepper, name)
+    if found.clipped is not found.gradients:
+        lines += _array("gradient, clipped", found.clipped[name])
+    lines += _array(f"step Δ{symbol} {rule}", found.step(name))
+    return [*lines, *_array(f"new {symbol}", found.new[name])]
+
+
+def iterations(stepper: Stepper) -> list[str]:
+    """Where one is among the iterations, and what leads from one to the next."""
+    learner = stepper.learner
+    if learner is None:
+        return ["there is one iteration: no optimizer is given (debug --optimizer adam)"]
+    rule = learner.rule
+    clips = "".join(f", {what} {limit:g}" for what, limit in (("clip", rule.clip), ("clip_value", rule.clip_value))
+                    if limit is not None)  # fmt: skip
+    data = "the run's own mini-batch" if learner.moving else "the same data"
+    lines = [
+        f"iteration {stepper.iteration:,} of {learner.updates:,}: {rule.optimizer}, η = {rule.base:g}, "
+        f"{rule.schedule}{clips}; each is given {data}"
+    ]
+    changed = [k for k, one in stepper.passed.items() if one.edits and k != stepper.iteration]
+    return [*lines, f"changed by hand: {', '.join(map(str, changed))}"] if changed else lines
+
+
+def iterations_compared(stepper: Stepper, other: int) -> list[str]:
+    """Another iteration's parameters and these, on this iteration's data: loss, gradients, lags and routes.
+
+    Raises UnrollvizError, NonFinite."""
+    old = stepper.like(other)
+    names = (f"iteration {other:,}", f"iteration {stepper.iteration:,}")
+    losses = list(stepper.losses)
+    lines = [f"old is {names[0]}, new is {names[1]}, both on the data of {names[1]}"]
+    lines += difference(compare(old, stepper.run, losses, stepper.target, stepper.detail))
+    for by in ("lag", "uses:weights,highway"):
+        found = diff(old, stepper.run, stepper.target, by=by, losses=losses, names=names)
+        lines += ["", *diff_text(found, SHOWN)]
+    return lines
 
 
 def _steps_of(source: Graph, level: Graph, name: str) -> Iterator[str]:
