@@ -31,7 +31,7 @@ def learning(optimizer: str = "adam", updates: int = 20, cell: str = "elman", **
 def by_hand(stepper: Stepper, iterations: int) -> dict[str, np.ndarray]:
     """The parameters after some iterations, by unrolling anew each time."""
     assert stepper.learner is not None
-    network, rule = stepper.origin.network, stepper.learner.rule
+    network, rule = uz.article(cell=stepper.origin.network.cell).network, stepper.learner.rule
     params, memory = dict(network.params), rule.fresh(network.params)
     for _ in range(iterations):
         run = uz.article(cell=network.cell)
@@ -153,7 +153,8 @@ def test_breakpoints_find_their_way_through_iterations_both_ways() -> None:
     assert go.continued(go.with_breakpoint(learning(), "norm(W.step) > 100"))[0].iteration == 20
     plain = learning()
     assert [go.continued(plain)[0].cursor, go.continued(go.continued(plain)[0])[0].iteration] == [plain.timeline.end, 1]
-    stopped, hit = go.continued(go.with_breakpoint(learning(), "iteration=9"), stop=iter([False, True]).__next__)
+    asked = go.with_breakpoint(learning(), "W if iteration > 15")
+    assert go.continued(asked, stop=iter([False] * 30 + [True]).__next__) == (asked, None)
     for text in ("phase=update", "iteration=1"):
         with pytest.raises(UnrollvizError, match="no optimizer"):
             go.with_breakpoint(go.opened(uz.article()), text)

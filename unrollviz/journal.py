@@ -16,7 +16,6 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
-import numpy.typing as npt
 
 from unrollviz.arrays import Array
 from unrollviz.errors import UnrollvizError
@@ -48,10 +47,10 @@ class Journal:
 
     def write(self, state: State) -> None:
         """Put a state beside the one before it."""
-        numbers = flat(state, self._base)
-        header = HEADER.pack(MAGIC, self._mark, state.updates, numbers.size, _sum(self._mark, state.updates, numbers))
-        parts = [header, memoryview(numbers).cast("B")]
-        if os.pwritev(self._files[self._turn], parts, 0) != len(header) + numbers.nbytes:
+        numbers = flat(state, self._base).tobytes()
+        checksum = _sum(self._mark, state.updates, numbers)
+        content = HEADER.pack(MAGIC, self._mark, state.updates, len(numbers) // 8, checksum) + numbers
+        if os.pwrite(self._files[self._turn], content, 0) != len(content):
             raise OSError(28, os.strerror(28))  # a write is cut short where the disk is full
         self._turn = 1 - self._turn
 
@@ -68,8 +67,8 @@ def mark(checkpoint: bytes) -> bytes:
     return sha256(checkpoint).digest()[:16]
 
 
-def _sum(base: bytes, updates: int, numbers: Array) -> int:
-    return crc32(memoryview(numbers).cast("B"), crc32(base + updates.to_bytes(8, "little")))
+def _sum(base: bytes, updates: int, numbers: bytes) -> int:
+    return crc32(numbers, crc32(base + updates.to_bytes(8, "little")))
 
 
 def latest(folder: Path, checkpoint: bytes, base: State) -> State:
@@ -93,10 +92,8 @@ def _entries(path: Path, wanted: bytes) -> Iterator[tuple[int, Array]]:
             content = file.read(count * 8)
     except OSError:
         return
-    if len(content) == count * 8:
-        numbers = np.frombuffer(content)
-        if _sum(base, updates, numbers) == checksum:
-            yield updates, numbers
+    if len(content) == count * 8 and _sum(base, updates, content) == checksum:
+        yield updates, np.frombuffer(content)
 
 
 def flat(state: State, base: State) -> Array:
@@ -126,7 +123,7 @@ def restored(numbers: Array, base: State) -> State:
     better = {name: rest.like(value) for name, value in base.params.items()} if best else base.best
     history = base.history
     if rows and history is not None:
-        columns: dict[str, npt.NDArray[Any]] = {}
+        columns: dict[str, Any] = {}
         for name in COLUMNS:
             like = getattr(history, name)
             found = rest.take(rows * int(np.prod(like.shape[1:], dtype=np.int64))).reshape(rows, *like.shape[1:])

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from unrollviz.api import Network
 from unrollviz.arrays import Array
 from unrollviz.batch import Batch, part
 from unrollviz.checkpoints import Checkpoint, fingerprint, read
@@ -119,9 +118,8 @@ def opened(folder: str | Path, limit: int = BYTES_LIMIT) -> RunFolder:
     path = Path(folder)
     last = read(path, limit)
     data = read_data(path, last.network, limit)
-    if data is not None:
-        if fingerprint(data.whole) != last.data:
-            raise BadFile(clean(str(path)), "its data.npz is not what it was trained on; remove that file")
+    if data is not None and fingerprint(data.whole) != last.data:
+        raise BadFile(clean(str(path)), "its data.npz is not what it was trained on; remove that file")
     return RunFolder(path, last, data, recorded(path), limit)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unrollviz.cli.model import parts
-from unrollviz.cli.options import Name, json_option, model_options, table
+from unrollviz.cli.options import Name, json_option, model_options, optimizer_options, table
 from unrollviz.cli.terminal import say, say_json
 from unrollviz.errors import UnrollvizError
 
@@ -19,45 +19,9 @@ if TYPE_CHECKING:
     from unrollviz.training import State, Training
 
 
-def numbers(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, float]:
-    """`momentum=0.95` … by name."""
-    found = {}
-    for one in given:
-        name, _equals, value = one.partition("=")
-        try:
-            found[name] = float(value)
-        except ValueError as error:
-            raise UnrollvizError(f"--number {one}: give a name and a number, momentum=0.95") from error
-    return found
-
-
 @click.command(short_help="Learn: optimizers, clipping, checkpoints, and a history of the gradient.")
 @click.option("--epochs", type=int, default=10, show_default=True, help="How often every instance is seen.")
-@click.option(
-    "--optimizer",
-    default="adam",
-    show_default=True,
-    type=Name(table("optim", "OPTIMIZERS")),
-    help="gradient_descent, momentum, nesterov, rmsprop, adagrad, adam or adamw.",
-)
-@click.option("--lr", type=float, metavar="η", help="Learning rate.  [default: 0.1; of Adam and RMSProp 0.01]")
-@click.option(
-    "--number",
-    "numbers",
-    multiple=True,
-    callback=numbers,
-    metavar="NAME=X",
-    help="One of the optimizer's own: momentum=0.95, beta2=0.99, decay=0.1.",
-)
-@click.option(
-    "--schedule",
-    default="constant",
-    show_default=True,
-    type=Name(table("optim", "SCHEDULES")),
-    help="Of the learning rate: constant, linear, cosine, exponential, steps or warmup.",
-)
-@click.option("--clip", type=float, metavar="NORM", help="Clip the gradient of all parameters to this norm.")
-@click.option("--clip-value", type=float, metavar="X", help="Clip every entry of the gradient to ±X.")
+@optimizer_options("adam")
 @click.option("--batch", type=int, default=32, show_default=True, help="Instances of a mini-batch.")
 @click.option("--validation", type=float, default=0.0, metavar="PART", help="Keep this part for validation: 0.1.")
 @click.option("--patience", type=int, metavar="N", help="Stop after N epochs without a better validation loss.")
@@ -112,6 +76,7 @@ def train(
     through which routes, how much of it cancels.
     """
     from unrollviz.learning import train as learn
+    from unrollviz.records import LIMIT_MIB
     from unrollviz.report.train import train_json, train_text
 
     names = ("epochs", "optimizer", "lr", "numbers", "schedule", "clip", "clip_value", "batch", "validation")
@@ -129,7 +94,7 @@ def train(
             save_every=save_every,
             progress=progress,
             seed=seed,
-            **({} if keep_mib is None else {"keep_mib": keep_mib}),
+            keep_mib=LIMIT_MIB if keep_mib is None else keep_mib,
             **settings,
             **sequence.options,
         )

@@ -96,7 +96,8 @@ def _changed(stepper: Stepper, told: Mapping[str, Any]) -> Stepper:
 def _rule(told: Mapping[str, Any]) -> Rule:
     numbers = {clean(name): _number(value, name) for name, value in get(told, "numbers", dict).items()}
     limits = {name: None if told.get(name) is None else _number(told[name], name) for name in NUMBERS}
-    rule = Rule(get(told, "optimizer", str), numbers=numbers, schedule=get(told, "schedule", str), **limits)
+    names = {name: clean(get(told, name, str)) for name in ("optimizer", "schedule")}
+    rule = Rule(names["optimizer"], numbers=numbers, schedule=names["schedule"], **limits)
     check(Settings(**asdict(rule)))
     return rule
 

@@ -1,6 +1,6 @@
 """How a stepper goes from one iteration to the next: an optimizer, and what the network is given at each iteration.
 
-Iteration k begins after k updates: a forward pass, a loss, a backward pass, and the update that leads to iteration k + 1.
+Iteration k begins after k updates: a forward pass, a loss, a backward pass, and the update that leads to the next one.
 """
 
 from __future__ import annotations
