@@ -132,10 +132,10 @@ def after(learner: Learner, one: Passed) -> Point:
 
 
 def point_at(
-    learner: Learner, passed: Mapping[int, Passed], iteration: int, losses: tuple[str, ...] | None = None
+    learner: Learner, passed: dict[int, Passed], iteration: int, losses: tuple[str, ...] | None = None
 ) -> Point:
     """The point at an iteration: from where one has been, from what is recorded, or made from the last one before, by
-    the losses in question.
+    the losses in question. What is come by on the way is noted in `passed`.
 
     What follows something that was changed by hand follows from that, not from what is recorded.
 
@@ -154,6 +154,7 @@ def point_at(
         before.append(kept)
     point = max(before, key=lambda one: one.iteration)
     while point.iteration < iteration:
+        passed.setdefault(point.iteration, Passed(point, losses=losses))
         point = learner.following(point) if losses is None else after(learner, Passed(point, losses=losses))
     return point
 
