@@ -20,7 +20,7 @@ from unrollviz.graph import Graph, formula, node_named
 from unrollviz.jacobians import frobenius
 from unrollviz.names import clean, derivative, typeset
 from unrollviz.path import Path
-from unrollviz.report.compare import diff_text
+from unrollviz.report.compare import diff_rows
 from unrollviz.report.figures import of_losses
 from unrollviz.report.paths import written as written_path
 
@@ -185,13 +185,13 @@ def iterations_compared(stepper: Stepper, other: int) -> list[str]:
 
     Raises UnrollvizError, NonFinite."""
     old = stepper.like(other)
-    names = (f"iteration {other:,}", f"iteration {stepper.iteration:,}")
+    names = (f"iteration {other:,} (A)", f"iteration {stepper.iteration:,} (B)")
     losses = list(stepper.losses)
-    lines = [f"old is {names[0]}, new is {names[1]}, both on the data of {names[1]}"]
+    lines = [f"old is iteration {other:,}, new is iteration {stepper.iteration:,}, both on the data of the new one"]
     lines += difference(compare(old, stepper.run, losses, stepper.target, stepper.detail))
     for by in ("lag", "uses:weights,highway"):
         found = diff(old, stepper.run, stepper.target, by=by, losses=losses, names=names)
-        lines += ["", *diff_text(found, SHOWN)]
+        lines += ["", *diff_rows(found, SHOWN)]
     return lines
 
 

@@ -39,6 +39,8 @@ from unrollviz.tui.work import Desk, Pulse, Worked
 
 T = TypeVar("T")
 
+ONE_ITERATION = "there is one iteration: no optimizer is given (--optimizer adam), nor a run's folder"
+
 
 def debug(
     run: Run | Stepper,
@@ -145,7 +147,50 @@ class DebugApp(Window):
             return
         if self.state.typed and self._home is not None:  # the digits were a number, and not panels to go to
             self._home.focus()
-        self.become(action.change(self.state, times=int(self.state.typed or 1)))
+        after = action.change(self.state, times=int(self.state.typed or 1))
+        self.become(replace(after, leaving=None))
+        if after.leaving is not None:
+            unit, by = after.leaving
+            self._prepare(lambda stepper: go.moved(stepper, unit, by))
+
+    def action_next_iteration(self) -> None:
+        self._to_iteration(1)
+
+    def action_previous_iteration(self) -> None:
+        self._to_iteration(-1)
+
+    def _to_iteration(self, by: int) -> None:
+        """To the like of this event, by so many iterations on; keys pressed meanwhile add up."""
+        if self.state.stepper.learner is None:
+            self.say(ONE_ITERATION)
+        else:
+            self._prepare(lambda stepper: go.at_iteration(stepper, stepper.iteration + by))
+
+    def action_iteration(self) -> None:
+        if self.state.stepper.learner is None:
+            self.say(ONE_ITERATION)
+            return
+        self._ask(
+            questions.iteration(self.state),
+            lambda text: self._prepare(lambda stepper: go.at_iteration(stepper, questions.numbered(stepper, text))),
+        )
+
+    def action_compare(self) -> None:
+        if self.state.stepper.learner is None:
+            self.say(ONE_ITERATION)
+        else:
+            self._ask(questions.compared(self.state), self._compare_with)
+
+    def _compare_with(self, text: str) -> None:
+        """Another iteration and this one side by side, once they are worked out."""
+        stepper = self.state.stepper
+        other = questions.numbered(stepper, text)
+        title = f"iteration {other:,} (old) and {stepper.iteration:,} (new)"
+
+        def take(lines: list[str]) -> None:
+            self.push_screen(Sheet(title, lines))
+
+        self._do("compare", "comparing", lambda pulse: errands.iterations_compared(stepper, other, pulse), take)
 
     def action_continue(self) -> None:
         self._search(forward=True)
@@ -162,8 +207,12 @@ class DebugApp(Window):
             if self.state.stepper is not started:
                 self.say("the search is dropped: something has changed meanwhile")
                 return
+            words = ", ".join(telling.stop_lines(stepper, hit, forward))
+            if stepper.timeline is not started.timeline:
+                self._prepare(lambda _: stepper, lambda: self.say(words))
+                return
             self.become(to.with_stepper(self.state, stepper))
-            self.say(", ".join(telling.stop_lines(stepper, hit, forward)))
+            self.say(words)
 
         self._do("search", "looking for the next stop", lambda pulse: errands.searched(started, forward, pulse), take)
 
