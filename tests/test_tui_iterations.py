@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from test_tui import acts, drive, press, screen
+import pytest
+from test_tui import SCRIPTS, Script, acts, app_for, drive, press, screen
 from test_tui_app import write
 from textual.pilot import Pilot
 
@@ -43,7 +44,7 @@ def test_keys_go_through_updates_into_the_next_iteration_and_back() -> None:
         assert "iteration 0 of 20" in text
         assert "W ← W + ΔW, which adam makes of clipped ∂L/∂W, η = 0.01" in text
         assert app.state.node == "W"
-        assert "clipped ‖" in text
+        assert "‖∂‖ 0.7587 clipped to 0.2023" in text
         assert "step ΔW" in text
         lit = app.state.lit.nodes
         await press(app, pilot, "end", "n")
@@ -94,7 +95,7 @@ def test_two_iterations_side_by_side() -> None:
         assert "∂L/∂W_f by lag: iteration 0 (A) and iteration 9 (B)" in lines
         assert any("uses:weights,highway" in line for line in lines)
         assert "iteration 0 (old) and 9 (new)" in screen(app)
-        loss = next(line.split() for line in lines if line.startswith("loss"))
+        loss = next(line.split() for line in lines if line.startswith("loss  "))
         assert float(loss[1]) > float(loss[2])
         assert float(loss[1]) == float(f"{uz.article(cell='lstm').loss:.8g}")
         await press(app, pilot, "escape")
@@ -150,3 +151,11 @@ def test_a_runs_folder_is_stepped_through_as_it_was(tmp_path: Path) -> None:
         assert "iteration 6 of 12" in screen(app)
 
     drive(DebugApp(first_scene(before), before), script)
+
+
+MINE = [script for script in dict.fromkeys(SCRIPTS.values()) if script.__module__ == __name__]
+
+
+@pytest.mark.parametrize("script", MINE, ids=lambda script: script.__name__)
+def test_action(script: Script, article: uz.Run) -> None:
+    drive(app_for(article), script)

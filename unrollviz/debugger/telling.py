@@ -187,12 +187,16 @@ def iterations_compared(stepper: Stepper, other: int) -> list[str]:
     old = stepper.like(other)
     names = (f"iteration {other:,} (A)", f"iteration {stepper.iteration:,} (B)")
     losses = list(stepper.losses)
-    lines = [f"old is iteration {other:,}, new is iteration {stepper.iteration:,}, both on the data of the new one"]
-    lines += difference(compare(old, stepper.run, losses, stepper.target, stepper.detail))
+    whole = compare(old, stepper.run, losses, stepper.target, stepper.detail)
+    before, now, gradient = *whole.loss, whole.gradients[0]
+    lines = [
+        f"old is iteration {other:,}, new is iteration {stepper.iteration:,}, both on the data of the new one",
+        f"loss {number(before)} → {number(now)}, norm of the gradient {number(gradient.old)} → {number(gradient.new)}",
+    ]
     for by in ("lag", "uses:weights,highway"):
         found = diff(old, stepper.run, stepper.target, by=by, losses=losses, names=names)
         lines += ["", *diff_rows(found, SHOWN)]
-    return lines
+    return [*lines, "", *difference(whole)]
 
 
 def _steps_of(source: Graph, level: Graph, name: str) -> Iterator[str]:
