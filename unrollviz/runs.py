@@ -99,8 +99,8 @@ class RunFolder:
         name, kept = clean(self.folder.name), [*self.recorded, self.iterations]
         if not self.recorded:
             return (
-                f"{name} keeps no records, only where it stands: iteration {self.iterations:,}; runs keep them since "
-                "version 0.2, unless trained with --keep-mib 0 or --every 0"
+                f"{name} keeps no records, only where it stands: iteration {self.iterations:,}; runs keep them, unless "
+                "of an older version or trained with --keep-mib 0 or --every 0"
             )
         near = min(kept, key=lambda updates: abs(updates - iteration))
         why = "no copy of its data" if self.data is None else "no record before it"

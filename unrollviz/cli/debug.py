@@ -25,17 +25,23 @@ LINE_LIMIT = 10_000
 """Letters of a command."""
 
 
-class Instances(click.ParamType[slice]):
+class Instances(click.ParamType[str]):
     """One instance, N, or some of them, A..B, counted from 1."""
 
     name = "N|A..B"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> slice:
-        found = re.fullmatch(r"([1-9]\d{0,8})(?:\.\.([1-9]\d{0,8}))?", str(value).strip())
-        first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
-        if last < first:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if self.places(str(value)) is None:
             self.fail(f"{clean(str(value))!r} is neither an instance, 3, nor a range such as 1..8.", param, ctx)
-        return slice(first - 1, last)
+        return str(value)
+
+    @staticmethod
+    def places(text: str) -> slice | None:
+        """Counted from 0; None where there are none."""
+        found = re.fullmatch(r"([1-9]\d{0,8})(?:\.\.([1-9]\d{0,8}))?", text.strip())
+        if found is None or int(found[2] or found[1]) < int(found[1]):
+            return None
+        return slice(int(found[1]) - 1, int(found[2] or found[1]))
 
 
 @click.command(short_help="Step through it in the terminal, forwards and back.")
@@ -130,7 +136,9 @@ def _typed(but: Sequence[str] = ()) -> list[str]:
         if name in but or given.get_parameter_source(name) is click.core.ParameterSource.DEFAULT:
             continue
         value = given.params[name]
-        if isinstance(param, click.Argument):
+        if isinstance(value, dict):
+            words += [f"{param.opts[0]}={key}={number!r}" for key, number in value.items()]
+        elif isinstance(param, click.Argument):
             words += ["--", str(value)] if str(value).startswith("-") else [str(value)]
         else:
             words.append(param.opts[0] if value is True else f"{param.opts[0]}={value}")
@@ -174,8 +182,11 @@ def _described(model: dict[str, Any], shown: dict[str, Any]) -> Stepper:
         )
         if said is not None:
             raise UnrollvizError(f"{clean(file.name)} says how it learns; leave out --{said.replace('_', '-')}")
-        given = unrolled(**model) if any(model[name] is not None for name in DATA) else instances
-        return of_run(runs.opened(file, model["max_mib"] * 2**20), iteration, given, **shown)
+        given = unrolled(**model) if any(model[name] is not None for name in DATA) else None
+        if given is not None and instances is not None:
+            raise UnrollvizError("--instances chooses among the run's own data; leave it out with other data")
+        chosen = None if instances is None else Instances.places(instances)
+        return of_run(runs.opened(file, model["max_mib"] * 2**20), iteration, given or chosen, **shown)
     if instances is not None:
         raise UnrollvizError("--instances chooses among the data of a run's folder; give that as SPEC")
     run = unrolled(**model)

@@ -70,10 +70,13 @@ def train(
       unrollviz train --sample adding --cell lstm --hidden 16 --epochs 20 --clip 1 -o adding
       unrollviz history adding                            how its gradient's reach changed
       unrollviz flow adding/model.safetensors --steps 30  the trained network, in any other command
+      unrollviz diff adding@0 adding@200                  two moments of it side by side
+      unrollviz debug adding@120                          step through one of its iterations
 
-    A run that is broken off, by Ctrl-C, kill -9 or a power cut, goes on with --resume and gives the same numbers as one
-    that never was. The history looks at the same few instances every N updates: how far back the gradient reaches,
-    through which routes, how much of it cancels.
+    A run that is broken off, by Ctrl-C, kill -9 or a power cut, goes on with --resume and gives the same numbers as
+    one that never was. FOLDER@120 is the run after 120 updates, wherever a model may stand. The history looks at the
+    same few instances every N updates: how far back the gradient reaches, through which routes, how much of it
+    cancels.
     """
     from unrollviz.learning import train as learn
     from unrollviz.records import LIMIT_MIB

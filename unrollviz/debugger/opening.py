@@ -51,8 +51,8 @@ def of_run(folder: RunFolder, iteration: int | None = None, given: Run | slice |
         learner = replace(constant(given, rule, updates), symbols=symbols)
     elif training is None:
         raise UnrollvizError(
-            f"{clean(folder.folder.name)} keeps no copy of the data it is trained on (none was kept before version "
-            "0.2, nor of more than 256 MiB); say what to run it on, by the options it was trained with"
+            f"{clean(folder.folder.name)} keeps no copy of the data it is trained on, as runs of older versions and of "
+            "more than 256 MiB; say what to run it on, by the options it was trained with"
         )
     elif given is None:
         learner = Learner(network, rule, updates, 0, training.batch_at, moving=True)
