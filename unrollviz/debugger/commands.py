@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from unrollviz.debugger import picture, session, telling
+from unrollviz.debugger import picture, session, telling, telling_iterations
 from unrollviz.debugger import stepper as go
 from unrollviz.debugger.breakpoints import CONDITIONS
 from unrollviz.debugger.expressions import FUNCTIONS, QUANTITIES
@@ -107,14 +107,14 @@ def _go_to(stepper: Stepper, arguments: str) -> Answer:
 
 def _iteration(stepper: Stepper, arguments: str) -> Answer:
     if not arguments:
-        return Answer(stepper, telling.iterations(stepper))
+        return Answer(stepper, telling_iterations.about(stepper))
     after = go.at_iteration(stepper, _number(arguments, "iteration"))
     return Answer(after, telling.where(after))
 
 
 def _compare(stepper: Stepper, arguments: str) -> Answer:
     other = _number(arguments, "iteration", max(stepper.iteration - 1, 0))
-    return Answer(stepper, telling.iterations_compared(stepper, other))
+    return Answer(stepper, telling_iterations.compared(stepper, other))
 
 
 def _continuer(forward: bool) -> Do:

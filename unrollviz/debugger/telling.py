@@ -8,11 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from unrollviz.arrays import Array
-from unrollviz.compare import diff
 from unrollviz.debugger.breakpoints import Hit
 from unrollviz.debugger.expressions import Value, shown
 from unrollviz.debugger.stepper import Reading, Stepper
-from unrollviz.debugger.whatif import Comparison, compare
+from unrollviz.debugger.whatif import Comparison
 from unrollviz.debugger.words import cotangent, describe
 from unrollviz.draw.style import MEANINGS
 from unrollviz.draw.text import integer, matrix, number, percent, side_by_side, table
@@ -20,7 +19,6 @@ from unrollviz.graph import Graph, formula, node_named
 from unrollviz.jacobians import frobenius
 from unrollviz.names import clean, derivative, typeset
 from unrollviz.path import Path
-from unrollviz.report.compare import diff_rows
 from unrollviz.report.figures import of_losses
 from unrollviz.report.paths import written as written_path
 
@@ -161,42 +159,6 @@ def _about_update(stepper: Stepper, name: str) -> list[str]:
         lines += _array("gradient, clipped", found.clipped[name])
     lines += _array(f"step Δ{symbol} {rule}", found.step(name))
     return [*lines, *_array(f"new {symbol}", found.new[name])]
-
-
-def iterations(stepper: Stepper) -> list[str]:
-    """Where one is among the iterations, and what leads from one to the next."""
-    learner = stepper.learner
-    if learner is None:
-        return ["there is one iteration: no optimizer is given (debug --optimizer adam)"]
-    rule = learner.rule
-    clips = "".join(f", {what} {limit:g}" for what, limit in (("clip", rule.clip), ("clip_value", rule.clip_value))
-                    if limit is not None)  # fmt: skip
-    data = "the run's own mini-batch" if learner.moving else "the same data"
-    lines = [
-        f"iteration {stepper.iteration:,} of {learner.updates:,}: {rule.optimizer}, η = {rule.base:g}, "
-        f"{rule.schedule}{clips}; each is given {data}"
-    ]
-    changed = [k for k, one in stepper.passed.items() if one.edits and k != stepper.iteration]
-    return [*lines, f"changed by hand: {', '.join(map(str, changed))}"] if changed else lines
-
-
-def iterations_compared(stepper: Stepper, other: int) -> list[str]:
-    """Another iteration's parameters and these, on this iteration's data: loss, gradients, lags and routes.
-
-    Raises UnrollvizError, NonFinite."""
-    old = stepper.like(other)
-    names = (f"iteration {other:,} (A)", f"iteration {stepper.iteration:,} (B)")
-    losses = list(stepper.losses)
-    whole = compare(old, stepper.run, losses, stepper.target, stepper.detail)
-    before, now, gradient = *whole.loss, whole.gradients[0]
-    lines = [
-        f"old is iteration {other:,}, new is iteration {stepper.iteration:,}, both on the data of the new one",
-        f"loss {number(before)} → {number(now)}, norm of the gradient {number(gradient.old)} → {number(gradient.new)}",
-    ]
-    for by in ("lag", "uses:weights,highway"):
-        found = diff(old, stepper.run, stepper.target, by=by, losses=losses, names=names)
-        lines += ["", *diff_rows(found, SHOWN)]
-    return [*lines, "", *difference(whole)]
 
 
 def _steps_of(source: Graph, level: Graph, name: str) -> Iterator[str]:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from textwrap import wrap
 from typing import TypeVar
 
 from textual import on
-from textual.screen import ModalScreen
 
 from unrollviz.api import Run
 from unrollviz.arrays import many_objects
@@ -26,6 +24,7 @@ from unrollviz.tui import errands, questions
 from unrollviz.tui import state as to
 from unrollviz.tui.actions import BY_NAME
 from unrollviz.tui.errands import Change
+from unrollviz.tui.iterations import Iterations
 from unrollviz.tui.messages import EventChosen, Lighted, Looked, PathsWanted, Pointed
 from unrollviz.tui.plain import knows_unicode
 from unrollviz.tui.scene import Scene, scene
@@ -34,12 +33,8 @@ from unrollviz.tui.stops import Changed, Stops, watched
 from unrollviz.tui.tour import LOSS, Revealed, Tour, fits
 from unrollviz.tui.view import kept
 from unrollviz.tui.web import in_browser
-from unrollviz.tui.window import Window
-from unrollviz.tui.work import Desk, Pulse, Worked
 
 T = TypeVar("T")
-
-ONE_ITERATION = "there is one iteration: no optimizer is given (--optimizer adam), nor a run's folder"
 
 
 def debug(
@@ -95,14 +90,12 @@ def check_terminal() -> None:
         )
 
 
-class DebugApp(Window):
+class DebugApp(Iterations):
     """Does what the keys say: in one place, so that no panel knows another."""
 
     def __init__(self, first: Scene, stepper: Stepper | None = None, tour: bool = False, unicode: bool = True) -> None:
         super().__init__(first, stepper, unicode)
         self.tour = tour
-        self.desk = Desk(self)
-        self._waiting: list[Change] = []
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -112,10 +105,6 @@ class DebugApp(Window):
             self.become(replace(self.state, lit=self.state.scene.light_nodes((), -1)))
             self.frame.add_class("-tour")
             self.push_screen(Tour())
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Esc stops the app's work where there is some; else it is the panel's own."""
-        return bool(self.desk.words) if action == "stop" else super().check_action(action, parameters)
 
     # ---- through the run ---------------------------------------------------------------------------------------------
 
@@ -152,45 +141,6 @@ class DebugApp(Window):
         if after.leaving is not None:
             unit, by = after.leaving
             self._prepare(lambda stepper: go.moved(stepper, unit, by))
-
-    def action_next_iteration(self) -> None:
-        self._to_iteration(1)
-
-    def action_previous_iteration(self) -> None:
-        self._to_iteration(-1)
-
-    def _to_iteration(self, by: int) -> None:
-        """To the like of this event, by so many iterations on; keys pressed meanwhile add up."""
-        if self.state.stepper.learner is None:
-            self.say(ONE_ITERATION)
-        else:
-            self._prepare(lambda stepper: go.at_iteration(stepper, stepper.iteration + by))
-
-    def action_iteration(self) -> None:
-        if self.state.stepper.learner is None:
-            self.say(ONE_ITERATION)
-            return
-        self._ask(
-            questions.iteration(self.state),
-            lambda text: self._prepare(lambda stepper: go.at_iteration(stepper, questions.numbered(stepper, text))),
-        )
-
-    def action_compare(self) -> None:
-        if self.state.stepper.learner is None:
-            self.say(ONE_ITERATION)
-        else:
-            self._ask(questions.compared(self.state), self._compare_with)
-
-    def _compare_with(self, text: str) -> None:
-        """Another iteration and this one side by side, once they are worked out."""
-        stepper = self.state.stepper
-        other = questions.numbered(stepper, text)
-        title = f"iteration {other:,} (old) and {stepper.iteration:,} (new)"
-
-        def take(lines: list[str]) -> None:
-            self.push_screen(Sheet(title, lines))
-
-        self._do("compare", "comparing", lambda pulse: errands.iterations_compared(stepper, other, pulse), take)
 
     def action_continue(self) -> None:
         self._search(forward=True)
@@ -349,54 +299,3 @@ class DebugApp(Window):
     def _save(self, path: str) -> None:
         stepper = replace(self.state.stepper, view=kept(self.state, self.current_theme.dark))
         self._do("file", "saving", lambda pulse: errands.saved(stepper, path, pulse), self.say)
-
-    # ---- questions and work ------------------------------------------------------------------------------------------
-
-    def _ask(self, window: ModalScreen[str | None], then: Callable[[str], None]) -> None:
-        """Have a name or a line typed, unless it is left."""
-        self.push_screen(window, lambda text: then(text) if text is not None else None)
-
-    def _prepare(self, change: Change | None = None, then: Callable[[], None] = lambda: None, **chosen: str) -> None:
-        """Work out another stepper and its scene. What was asked before, and is not answered yet, is asked again."""
-        self._waiting.append(change or (lambda stepper: go.chosen(stepper, **chosen)))
-        changes, started, like = tuple(self._waiting), self.state.stepper, self.state.scene
-
-        def take(found: tuple[Stepper, Scene]) -> None:
-            self._waiting.clear()
-            stepper, scene = found
-            self.become(to.shown(self.state, scene, to.caught_up(stepper, started, self.state.stepper)))
-            then()
-
-        self._do("scene", "working it out", lambda pulse: errands.prepared(started, like, changes, pulse), take)
-
-    def _do(self, kind: str, words: str, work: Callable[[Pulse], T], take: Callable[[T], None]) -> None:
-        """Have something done in a thread; what goes wrong is said."""
-
-        def done(found: T | UnrollvizError) -> None:
-            self.become(replace(self.state, busy=self.desk.words, note=""))
-            if isinstance(found, UnrollvizError):
-                self._waiting.clear()
-                self._complain(str(found))
-            else:
-                take(found)
-
-        self.desk.ask(kind, words, work, done)
-        self.become(replace(self.state, busy=self.desk.words, note=""))
-
-    def _complain(self, words: str) -> None:
-        """In the second line, or in a window of its own where that is too short."""
-        if len(words) < self.size.width - 1:
-            self.say(words)
-        else:
-            self.say("")
-            self.push_screen(Sheet("this cannot be done", wrap(words, max(min(self.size.width - 8, 80), 10))))
-
-    @on(Worked)
-    def work(self, message: Worked) -> None:
-        if self.desk.take(message):
-            self.become(replace(self.state, busy=self.desk.words))
-
-    def action_stop(self) -> None:
-        self.desk.stop()
-        self._waiting.clear()
-        self.become(replace(self.state, busy="", note="stopped"))
