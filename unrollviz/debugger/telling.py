@@ -153,11 +153,10 @@ def _about_update(stepper: Stepper, name: str) -> list[str]:
     found = stepper.state.update(name)
     if found is None:
         return updated(stepper, name)
-    symbol, rule = clean(typeset(name)), f"by {stepper.timeline.learning.learner.rule.optimizer}"  # type: ignore[union-attr]
-    lines = updated(stepper, name)
+    symbol, lines = clean(typeset(name)), updated(stepper, name)
     if found.clipped is not found.gradients:
         lines += _array("gradient, clipped", found.clipped[name])
-    lines += _array(f"step Δ{symbol} {rule}", found.step(name))
+    lines += _array(f"step Δ{symbol}", found.step(name))
     return [*lines, *_array(f"new {symbol}", found.new[name])]
 
 

@@ -36,15 +36,17 @@ class EventBar(Widget):
         line.append(f"   {state.cursor:,}/{state.scene.timeline.end:,}", look.text)
         if state.stepper.learner is not None:
             count = f"{state.stepper.iteration:,} of {state.stepper.learner.updates:,}"
-            line.append("   iteration ", look.quiet).append(count, look.now)
+            word = "iteration" if line.cell_len + len(count) + 12 <= self.size.width else "it"
+            line.append(f"  {word} ", look.quiet).append(count, look.now)
         if state.typed:
             line.append(f"   {state.typed} ×", look.lit)
         said = Text(clean(state.busy or state.note, 400), look.cotangent)
         room = self.size.width - line.cell_len - 3
-        if said.cell_len <= room:
+        fits = said.cell_len == 0 or said.cell_len <= room
+        if fits:
             line.append("   ").append(said)
         line.truncate(self.size.width, overflow="ellipsis")
-        return line.append("\n").append(self._sentence() if said.cell_len <= room else Text(" ").append(said))
+        return line.append("\n").append(self._sentence() if fits else Text(" ").append(said))
 
     def _sentence(self) -> Text:
         look, state = palette(self.app.current_theme.dark), self.state

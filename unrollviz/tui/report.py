@@ -114,8 +114,8 @@ def _updated(page: Page) -> None:
     text.append(f"  {percent(found.ratio(name)).lstrip('+')}  η {found.rate:.4g}\n", look.quiet)
     sizes = [figure(frobenius(of)) for of in (found.old[name], found.step(name), found.new[name])]
     page.say(f"‖{sizes[0]}‖ + ‖{sizes[1]}‖ → ‖{sizes[2]}‖")
-    if found.clipped is not found.gradients:
-        norms = [figure(frobenius(of[name])) for of in (found.gradients, found.clipped)]
+    norms = [figure(frobenius(of[name])) for of in (found.gradients, found.clipped)]
+    if norms[0] != norms[1]:
         page.say(f"‖∂‖ {norms[0]} clipped to {norms[1]}", quiet=True)
     for word, values in ((f"step Δ{symbol}", found.step(name)), (f"new {symbol}", found.new[name])):
         page.say(f"{word}  {shape(values)}", quiet=True)
