@@ -145,6 +145,8 @@ def test_breakpoints_find_their_way_through_iterations_both_ways() -> None:
     stepper, hit = go.continued(stepper, forward=False)
     assert stepper.iteration == 4
     assert stepper.breakpoints[0].hits == 4
+    last, _ = go.continued(go.at_iteration(go.with_breakpoint(learning(), "c if phase == 'update'"), 3), forward=False)
+    assert (last.iteration, last.cursor) == (2, last.timeline.end)
     stepper, _ = go.continued(go.continued(stepper, forward=False)[0], forward=False)
     assert (stepper.iteration, stepper.cursor) == (0, 0)
     for text in ("iteration=7", "phase=update if iteration == 7", "ratio > 0 and iteration == 7"):
@@ -170,6 +172,8 @@ def test_watches_compare_with_the_stop_before_in_another_iteration() -> None:
     assert reading.value == after.run.network.params["W"][0, 0] != reading.before
     assert after.cursor == 10
     assert not go.at(after, 11).readings()[0].changed
+    finer = go.chosen(go.at_iteration(go.with_watch(go.at(stepper, 20), "cursor"), 1), detail="op")
+    assert finer.readings()[1].before == 20
     names = {"old": "W.value", "new": "W.new", "step": "W.step"}
     end = go.at(stepper, stepper.timeline.end)
     values = {key: np.asarray(end.value_of(text)) for key, text in names.items()}

@@ -315,15 +315,21 @@ def broken_off(folder, updates=9):
 
 def test_a_torn_journal_costs_one_update_and_a_lost_one_goes_back_to_the_checkpoint(tmp_path):
     broken_off(tmp_path)
-    assert read(tmp_path).state.updates == 9
+    whole = training.Training.of(net("lstm"), learning.unreduced(net("lstm"), XS, TARGETS), read(tmp_path).settings)
+    states = [whole.first()]
+    for _ in range(9):
+        states.append(whole.next(states[-1]))
+    equal(states[9], read(tmp_path).state)
     files = [tmp_path / name for name in NAMES]
     contents = [path.read_bytes() for path in files]
     for path, content in zip(files, contents, strict=True):
-        for place in (0, 10, 30, 50, len(content) - 1):
+        for place in (0, 10, 30, 50, 200, len(content) - 1):
             torn = bytearray(content)
             torn[place] ^= 1
             path.write_bytes(torn)
-            assert read(tmp_path).state.updates in (8, 9)
+            found = read(tmp_path).state
+            assert found.updates in (8, 9)
+            equal(states[found.updates], found)
         for size in (0, 10, len(content) // 2, len(content) - 1):
             path.write_bytes(content[:size])
             assert read(tmp_path).state.updates in (8, 9)
@@ -333,11 +339,22 @@ def test_a_torn_journal_costs_one_update_and_a_lost_one_goes_back_to_the_checkpo
     assert read(tmp_path).state.updates == 0
     for path, content in zip(files, contents, strict=True):
         path.write_bytes(content)
-    whole = training.Training.of(net("lstm"), learning.unreduced(net("lstm"), XS, TARGETS), read(tmp_path).settings)
-    state = whole.first()
-    for _ in range(9):
-        state = whole.next(state)
-    equal(state, read(tmp_path).state)
+    equal(states[9], read(tmp_path).state)
+    uz.train(net("lstm"), DATA, folder=tmp_path / "other", epochs=1, batch=10, every=5)
+    (tmp_path / CHECKPOINT).write_bytes((tmp_path / "other" / CHECKPOINT).read_bytes())
+    assert read(tmp_path).state.updates == 1  # the journal goes on from another checkpoint
+
+
+def test_a_record_of_an_update_that_is_made_again_is_made_again(tmp_path):
+    """A kill may come between a record and its update's entry in the journal."""
+    options = {"epochs": 2, "batch": 5, "every": 2, "folder": tmp_path}
+    uz.train(net(), DATA, **options)
+    last = recorded(tmp_path)[4]
+    later = last.with_name("000000006.npz")
+    later.write_bytes(last.read_bytes())
+    uz.train(net(), DATA, **{**options, "epochs": 4}, resume=True)
+    assert list(recorded(tmp_path)) == [0, 2, 4, 6, 8]
+    assert read(later).state.updates == 6
 
 
 def test_records_keep_within_their_room(tmp_path):

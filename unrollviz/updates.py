@@ -55,12 +55,8 @@ class Update:
     norm: float
 
     def step(self, name: str) -> Array:
-        """Δθ = new - old, rounded so that old + Δθ is new to the last bit, where there is such a number."""
-        old, new = self.old[name], self.new[name]
-        found = new - old
-        missed = (old + found) - new
-        closer = np.where(missed == 0, found, found - missed)
-        return np.asarray(np.where(old + closer == new, closer, found))
+        """Δθ = new - old: old + Δθ is new to the last bit (of adamw, which changes θ twice, to the last but one)."""
+        return np.asarray(self.new[name] - self.old[name])
 
     def ratio(self, name: str) -> float:
         """‖Δθ‖ / ‖θ‖; NaN where θ = 0."""
