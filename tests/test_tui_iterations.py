@@ -46,7 +46,9 @@ def test_keys_go_through_updates_into_the_next_iteration_and_back() -> None:
         assert app.state.node == "W"
         assert "‖∂‖ 0.7587 clipped to 0.2023" in text
         assert "step ΔW" in text
+        await press(app, pilot, "3", "down", "down")
         lit = app.state.lit.nodes
+        assert app.state.lit.row != app.state.scene.heaviest()
         await press(app, pilot, "end", "n")
         assert (app.state.stepper.iteration, app.state.cursor) == (1, 1)
         assert app.state.lit.nodes == lit
