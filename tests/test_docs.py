@@ -27,10 +27,11 @@ COMMANDS = [
 ]
 
 
-def run(arguments: list[str], cwd: Path, **environment: str) -> str:
+def run(arguments: list[str], cwd: Path, given: str = "", **environment: str) -> str:
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=cwd,
+        input=given,
         capture_output=True,
         text=True,
         encoding="utf-8",
@@ -42,11 +43,13 @@ def run(arguments: list[str], cwd: Path, **environment: str) -> str:
 
 @pytest.mark.parametrize(("command", "said"), COMMANDS, ids=[command for command, _ in COMMANDS])
 def test_documented_commands_run_and_print_what_they_show(command, said, tmp_path):
-    program, *arguments = shlex.split(command)
+    first, _, rest = command.rpartition(" | ")  # printf '…' | unrollviz …
+    given = first.removeprefix("printf '").removesuffix("'").replace("\\n", "\n")
+    program, *arguments = shlex.split(rest)
     assert program == "unrollviz"
     if arguments[0] == "plot" and "-o" in arguments:
         pytest.importorskip("matplotlib")
-    printed = run(["-m", "unrollviz", *arguments], tmp_path).splitlines()
+    printed = run(["-m", "unrollviz", *arguments], tmp_path, given).splitlines()
     for line in said.splitlines():
         assert line in printed or not line.strip()
 

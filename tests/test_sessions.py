@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import unrollviz as uz
-from unrollviz.debugger import session
+from unrollviz.debugger import fields, session
 from unrollviz.debugger import stepper as go
 from unrollviz.debugger.stepper import Stepper
 from unrollviz.errors import BadFile, UnrollvizError
@@ -114,7 +114,7 @@ def content() -> dict[str, Any]:
 
 
 def array(*shape: int, value: float = 0.0) -> dict[str, Any]:
-    return session._packed(np.full(shape, value))
+    return fields.packed(np.full(shape, value))
 
 
 BROKEN: list[tuple[str, Any, str]] = [

@@ -289,7 +289,7 @@ def test_units_stop_where_their_kind_changes(article: uz.Run) -> None:
     line = steps_of(article)
     assert list(line.stops("event")) == list(range(line.end + 1))
     phases = [line.state_at(cursor).phase for cursor in line.stops("phase")[1:]]
-    assert phases == list(PHASES)
+    assert phases == list(line.phases) == list(PHASES)[:-1]
     step = line.move(line.stops("phase")[2], "step", 1)
     assert {event.time for event in line.events[line.stops("phase")[2] : step]} == {5}
     assert line.events[step].time == 4

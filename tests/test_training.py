@@ -12,10 +12,14 @@ import numpy as np
 import pytest
 
 import unrollviz as uz
-from unrollviz import checkpoints, learning, training
+from unrollviz import checkpoints, learning, saving, training
 from unrollviz.checkpoints import CHECKPOINT, MODEL, read
 from unrollviz.errors import BadFile, NonFinite, TooManyPaths, UnknownName, UnrollvizError
+from unrollviz.journal import NAMES
 from unrollviz.optim import OPTIMIZERS, SCHEDULES
+from unrollviz.records import recorded
+from unrollviz.rundata import DATA as KEPT
+from unrollviz.runs import opened
 from unrollviz.training import GRADIENTS, Settings
 
 RNG = np.random.default_rng(0)
@@ -244,7 +248,7 @@ LOOP = """
 import sys, numpy as np, unrollviz as uz
 rng = np.random.default_rng(0)
 xs, targets = rng.standard_normal((6, 10, 3)), rng.integers(0, 2, (6, 10))
-uz.train(uz.Network.init("lstm", 3, 4, 2), (xs, targets), epochs=100_000, batch=2, every=5, save_every=1,
+uz.train(uz.Network.init("lstm", 3, 4, 2), (xs, targets), epochs=100_000, batch=2, every=5,
          folder=sys.argv[1], resume=sys.argv[2] == "resume", progress=lambda t, s: print(s.updates, flush=True))
 """
 
@@ -277,6 +281,108 @@ def test_kill_9_at_any_moment_leaves_a_checkpoint_to_go_on_from(tmp_path):
     equal(state, found.state)
 
 
+def test_the_states_at_records_survive_and_are_those_of_a_run_never_broken_off(tmp_path):
+    """Killed, taken up, killed: every record is there, readable, and the same to the last bit."""
+    killed(tmp_path / "run", "begin", 0.15)
+    killed(tmp_path / "run", "resume", 0.15)
+    found = opened(tmp_path / "run")
+    assert list(found.recorded) == [u for u in found.last.state.history.updates.tolist() if u in found.recorded]
+    assert set(found.last.state.history.updates.tolist()) <= set(found.recorded)
+    whole = training.Training.of(net("lstm"), found.data.whole, found.last.settings)
+    state = whole.first()
+    for _ in range(found.iterations):
+        state = whole.next(state)
+        if state.updates in found.recorded or state.updates % 7 == 0:
+            point = found.at(state.updates)
+            assert all(np.array_equal(w, point.params[name]) for name, w in state.params.items()), state.updates
+            assert all(
+                np.array_equal(a, point.memory.arrays[kept][name])
+                for kept, of in state.memory.arrays.items()
+                for name, a in of.items()
+            )
+    equal(state, found.last.state)
+
+
+def broken_off(folder, updates=9):
+    """A run that was killed: one checkpoint at its start, and the journal."""
+    killer = subprocess.run(
+        [sys.executable, "-c", LOOP.replace("lambda t, s: print(s.updates, flush=True)", f"lambda t, s: s.updates == "
+         f"{updates} and __import__('os').kill(__import__('os').getpid(), 9)").replace("every=5,", "every=5, save_every"
+         "=1000,"), str(folder), "begin"]
+    )  # fmt: skip
+    assert killer.returncode == -9
+
+
+def test_a_torn_journal_costs_one_update_and_a_lost_one_goes_back_to_the_checkpoint(tmp_path):
+    broken_off(tmp_path)
+    whole = training.Training.of(net("lstm"), learning.unreduced(net("lstm"), XS, TARGETS), read(tmp_path).settings)
+    states = [whole.first()]
+    for _ in range(9):
+        states.append(whole.next(states[-1]))
+    equal(states[9], read(tmp_path).state)
+    files = [tmp_path / name for name in NAMES]
+    contents = [path.read_bytes() for path in files]
+    for path, content in zip(files, contents, strict=True):
+        for place in (0, 10, 30, 50, 200, len(content) - 1):
+            torn = bytearray(content)
+            torn[place] ^= 1
+            path.write_bytes(torn)
+            found = read(tmp_path).state
+            assert found.updates in (8, 9)
+            equal(states[found.updates], found)
+        for size in (0, 10, len(content) // 2, len(content) - 1):
+            path.write_bytes(content[:size])
+            assert read(tmp_path).state.updates in (8, 9)
+        path.write_bytes(content)
+    for path in files:
+        path.write_bytes(b"")
+    assert read(tmp_path).state.updates == 0
+    for path, content in zip(files, contents, strict=True):
+        path.write_bytes(content)
+    equal(states[9], read(tmp_path).state)
+    uz.train(net("lstm"), DATA, folder=tmp_path / "other", epochs=1, batch=10, every=5)
+    (tmp_path / CHECKPOINT).write_bytes((tmp_path / "other" / CHECKPOINT).read_bytes())
+    assert read(tmp_path).state.updates == 1  # the journal goes on from another checkpoint
+
+
+def test_a_record_of_an_update_that_is_made_again_is_made_again(tmp_path):
+    """A kill may come between a record and its update's entry in the journal."""
+    options = {"epochs": 2, "batch": 5, "every": 2, "folder": tmp_path}
+    uz.train(net(), DATA, **options)
+    last = recorded(tmp_path)[4]
+    later = last.with_name("000000006.npz")
+    later.write_bytes(last.read_bytes())
+    uz.train(net(), DATA, **{**options, "epochs": 4}, resume=True)
+    assert list(recorded(tmp_path)) == [0, 2, 4, 6, 8]
+    assert read(later).state.updates == 6
+
+
+def test_records_keep_within_their_room(tmp_path):
+    options = {"epochs": 10, "batch": 2, "every": 1}
+    uz.train(net(), DATA, folder=tmp_path / "all", **options)
+    every = recorded(tmp_path / "all")
+    assert list(every) == list(range(51))
+    size = sum(path.stat().st_size for path in every.values())
+    some = uz.train(net("lstm"), DATA, folder=tmp_path / "some", keep_mib=1, **{**options, "epochs": 20})
+    kept = recorded(tmp_path / "some")
+    assert size < 2**20
+    assert sum(path.stat().st_size for path in kept.values()) <= 2**20
+    assert 0 in kept
+    assert some.kept == len(kept)
+    none = uz.train(net(), DATA, folder=tmp_path / "none", keep_mib=0, **options)
+    assert none.kept == 0
+    with pytest.raises(UnrollvizError, match="keeps no records, only where it stands: iteration 50"):
+        opened(tmp_path / "none").at(3)
+    (tmp_path / "all" / KEPT).unlink()
+    old = opened(tmp_path / "all")
+    every[4].unlink()
+    assert old.at(3).iteration == 3
+    with pytest.raises(UnrollvizError, match="no copy of its data, so that iteration 4 cannot be made again; the near"):
+        opened(tmp_path / "all").at(4)
+    with pytest.raises(UnrollvizError, match="iterations go from 0 to 50; 51 is none"):
+        old.at(51)
+
+
 def test_two_runs_into_one_folder(tmp_path):
     with subprocess.Popen([sys.executable, "-c", LOOP, str(tmp_path), "begin"], stdout=subprocess.PIPE) as run:
         assert run.stdout is not None
@@ -293,7 +399,7 @@ def test_two_runs_into_one_folder(tmp_path):
 def test_what_a_killed_run_left_is_swept(tmp_path):
     (tmp_path / f".{CHECKPOINT}.1234.tmp").write_bytes(b"half")
     uz.train(net(), DATA, epochs=1, folder=tmp_path, every=0)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", CHECKPOINT, MODEL]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", CHECKPOINT, KEPT, MODEL]
 
 
 def test_a_folder_that_cannot_be_is_one_line(tmp_path):
@@ -458,12 +564,18 @@ def test_the_tables_say_what_they_hold():
 
 def test_checkpoints_are_written_as_often_as_asked(tmp_path, monkeypatch):
     written = []
-    monkeypatch.setattr(learning, "save", lambda folder, network, settings, state, data: written.append(state.updates))
-    uz.train(net(), DATA, epochs=2, batch=2, folder=tmp_path, every=0, save_every=3)
+    save = saving.save
+
+    def counted(folder, network, settings, state, data):
+        written.append(state.updates)
+        return save(folder, network, settings, state, data)
+
+    monkeypatch.setattr(saving, "save", counted)
+    uz.train(net(), DATA, epochs=2, batch=2, folder=tmp_path / "a", every=0, save_every=3)
     assert written == [0, 3, 6, 9, 10]
     written.clear()
-    monkeypatch.setattr(learning, "SAVING_PART", 1e-9)
-    uz.train(net(), DATA, epochs=2, batch=2, folder=tmp_path, every=0)
+    monkeypatch.setattr(saving, "SAVING_PART", 1e-9)
+    uz.train(net(), DATA, epochs=2, batch=2, folder=tmp_path / "b", every=0)
     assert written == [0, 10]
 
 
@@ -478,4 +590,4 @@ def test_a_checkpoint_that_is_broken_off_leaves_the_one_before(tmp_path, monkeyp
     with pytest.raises(KeyboardInterrupt):
         uz.train(net(), DATA, epochs=2, folder=tmp_path, every=0, resume=True)
     assert (tmp_path / CHECKPOINT).read_bytes() == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", CHECKPOINT, MODEL]
+    assert not list(tmp_path.glob(".*.tmp"))

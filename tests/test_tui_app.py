@@ -288,7 +288,7 @@ async def how_far_back_it_reaches(app: DebugApp, pilot: Pilot[None]) -> None:
     assert app.state.lens.page == "overview"
 
 
-@acts("compare")
+@acts("changed")
 async def old_and_new_again(app: DebugApp, pilot: Pilot[None]) -> None:
     await press(app, pilot, "X")
     assert "nothing has been changed" in app.state.note

@@ -24,6 +24,7 @@ from unrollviz.batch import Batch
 from unrollviz.errors import BadFile, UnrollvizError
 from unrollviz.files import write_atomically
 from unrollviz.history import LABELS, from_arrays, to_arrays
+from unrollviz.journal import latest
 from unrollviz.names import clean
 from unrollviz.network import Network as PlainNetwork
 from unrollviz.optim import Memory, optimizer_named
@@ -33,6 +34,9 @@ from unrollviz.training import Settings, State, check
 
 CHECKPOINT = "checkpoint.npz"
 """The file in a run's folder that holds everything."""
+
+RECORDS = "records"
+"""The folder in a run's folder that keeps a checkpoint for each record of the history, named by its updates."""
 
 MODEL = "model.safetensors"
 """The file in a run's folder with the network alone, for every other command; written when a run ends."""
@@ -105,7 +109,7 @@ def written(network: PlainNetwork, settings: Settings, state: State, data: str) 
 
 
 def read(path: str | Path, limit: int = BYTES_LIMIT) -> Checkpoint:
-    """The checkpoint in a file, or in a run's folder.
+    """The checkpoint in a file, or in a run's folder, where it stands after the last update in the journal beside it.
 
     Raises BadFile, `path: reason`, for every kind of missing, broken or hostile file."""
     file = Path(path) / CHECKPOINT if Path(path).is_dir() else Path(path)
@@ -120,7 +124,11 @@ def read(path: str | Path, limit: int = BYTES_LIMIT) -> Checkpoint:
             raise bad(file, "is of another version of unrollviz; train again")
         settings = Settings(**{**given, "watch": tuple(given["watch"])})
         check(settings)
-        return Checkpoint(network, settings, _state(network, settings, said, arrays), str(said["data"]))
+        state = _state(network, settings, said, arrays)
+        if Path(path).is_dir():
+            state = latest(file.parent, file.read_bytes(), state)
+            network = network.replace(**state.params)
+        return Checkpoint(network, settings, state, str(said["data"]))
 
 
 def is_checkpoint(path: str | Path, limit: int = BYTES_LIMIT) -> bool:
@@ -220,13 +228,18 @@ def locked(folder: str | Path) -> Iterator[Path]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise BadFile(folder, "is in use by another run; wait for it, or give another folder") from error
-        for left in path.glob(f".{CHECKPOINT}.*.tmp"):  # by a run that was killed, for there is no other here
-            left.unlink(missing_ok=True)
+        for pattern in (".*.npz.*.tmp", f"{RECORDS}/.*.npz.*.tmp"):
+            for left in path.glob(pattern):  # by a run that was killed, for there is no other here
+                left.unlink(missing_ok=True)
         yield path
     finally:
         os.close(handle)
 
 
-def save(folder: Path, network: PlainNetwork, settings: Settings, state: State, data: str) -> None:
-    """Put the checkpoint into the folder: a reader finds the one before or this one. Raises BadFile."""
-    write_atomically(folder / CHECKPOINT, written(network, settings, state, data))
+def save(folder: Path, network: PlainNetwork, settings: Settings, state: State, data: str) -> bytes:
+    """Put the checkpoint into the folder: a reader finds the one before or this one; what is in the file.
+
+    Raises BadFile."""
+    content = written(network, settings, state, data)
+    write_atomically(folder / CHECKPOINT, content)
+    return content

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from unrollviz.batch import REDUCTIONS, beginning, part, reduced, unreduced
 from unrollviz.checkpoints import is_checkpoint
 from unrollviz.checkpoints import read as read_checkpoint
 from unrollviz.errors import ShapeError, UnknownName, UnrollvizError
+from unrollviz.history import PROBE
 from unrollviz.losses import LOSSES
 from unrollviz.names import clean
 from unrollviz.readers.experiment import DataPart, Experiment
@@ -20,7 +22,10 @@ from unrollviz.readers.found import Found
 from unrollviz.readers.limits import BYTES_LIMIT
 from unrollviz.readers.sequence import read_npz, read_text
 from unrollviz.readers.weights import load
+from unrollviz.rundata import RunData
+from unrollviz.runs import is_run, opened
 from unrollviz.samples import SAMPLES, Sample, article_parts, spell
+from unrollviz.training import Training
 from unrollviz.unrolled import check_size, unroll_batch
 
 RANDOM_STEPS = 10
@@ -84,11 +89,23 @@ def found_model(experiment: Experiment, limit: int = BYTES_LIMIT) -> Found | Non
             raise UnrollvizError(
                 f"{clean(model.file.name)} is a run's checkpoint, which says how it is built; give it alone"
             )
-        network = read_checkpoint(model.file, limit).network
+        network = _of_run(model.file, model.iteration, limit)
         names = tuple(network.params)
         shape = (network.activation, network.layers, network.bidirectional)
         return Found(network.cell, network.params, *shape, names, (), "V", ("V",)).checked()
+    if model.iteration is not None:
+        raise UnrollvizError(f"{clean(model.file.name)} is no run's folder, which alone has iterations; leave out @")
     return load(model.file, readout=model.readout, rnn=model.rnn, activation=model.activation, limit=limit)
+
+
+def _of_run(file: Path, iteration: int | None, limit: int) -> Network:
+    """The network of a run's folder, or of one checkpoint."""
+    if iteration is None:
+        return read_checkpoint(file, limit).network
+    if not is_run(file):
+        raise UnrollvizError(f"{clean(file.name)} is one checkpoint; name the folder of the run: RUN@{iteration}")
+    folder = opened(file, limit)
+    return folder.last.network.replace(**folder.at(iteration).params)
 
 
 def run(
@@ -100,7 +117,7 @@ def run(
 
     Raises UnrollvizError where files are broken or parts do not fit each other.
     """
-    network, sequence = assembled(experiment, found, limit)
+    network, sequence = assembled(experiment, found, limit, instances or PROBE)
     if instances is None:
         return unroll(network, sequence.xs, sequence.targets, **sequence.options)
     options = dict(sequence.options)
@@ -114,8 +131,12 @@ def run(
     return ask(unroll_batch(network, batch, vocabulary))
 
 
-def assembled(experiment: Experiment, found: Found | None = None, limit: int = BYTES_LIMIT) -> tuple[Network, Sequence]:
+def assembled(
+    experiment: Experiment, found: Found | None = None, limit: int = BYTES_LIMIT, instances: int | None = PROBE
+) -> tuple[Network, Sequence]:
     """The experiment's network, and what it is run or trained on; its loss, readout and reduction are in the options.
+
+    A run's folder without other data is run on the first so many instances of its own; on all of them where None.
 
     Raises UnrollvizError as `run` does."""
     found = found or found_model(experiment, limit)
@@ -128,10 +149,10 @@ def assembled(experiment: Experiment, found: Found | None = None, limit: int = B
             )
         network, sample = _article(experiment)
         return network, Sequence(sample.xs, sample.targets, 4, 4, said | sample.options)
-    sequence = read_sequence(experiment, found, limit)
+    sequence = read_sequence(experiment, found, limit, instances)
     for name, chosen, usual in (("loss", said["loss"], "cross_entropy"), ("readout", said["readout"], "every")):
         if name in sequence.options and chosen not in (usual, sequence.options[name]):
-            raise UnrollvizError(f"{experiment.data.sample} has {sequence.options[name]} for its {name}, not {chosen}")
+            raise UnrollvizError(f"{_data_name(experiment)} has {sequence.options[name]} for its {name}, not {chosen}")
     network = Network.of(found) if found else _initialised(experiment, sequence)
     return network, replace(sequence, options=said | sequence.options)
 
@@ -166,8 +187,15 @@ def _initialised(experiment: Experiment, sequence: Sequence) -> Network:
     )
 
 
-def read_sequence(experiment: Experiment, found: Found | None, limit: int = BYTES_LIMIT) -> Sequence:
-    """The experiment's data, read."""
+def _data_name(experiment: Experiment) -> str:
+    file = experiment.model.file
+    return experiment.data.sample or (clean(file.name) if file else "the data")
+
+
+def read_sequence(
+    experiment: Experiment, found: Found | None, limit: int = BYTES_LIMIT, instances: int | None = PROBE
+) -> Sequence:
+    """The experiment's data, read; of a run's own, so many instances."""
     data = experiment.data
     if data.text is not None or data.text_file is not None:
         return _spelled(read_text(data.text_file, limit) if data.text_file else str(data.text), found)
@@ -180,7 +208,29 @@ def read_sequence(experiment: Experiment, found: Found | None, limit: int = BYTE
             raise UnknownName("sample", clean(data.sample), SAMPLES)
         sample = SAMPLES[data.sample](experiment.seed)
         return Sequence(sample.xs, sample.targets, _width(sample.xs), _width(sample.targets), sample.options)
+    file = experiment.model.file
+    own = opened(file, limit) if file is not None and is_run(file) and data.steps is None else None
+    if own is not None and own.training is not None:
+        return _of_training(own.training, own.data, instances, experiment.loss.reduction)
     return _random(experiment, found)
+
+
+def _of_training(training: Training, data: RunData | None, instances: int | None, reduction: str) -> Sequence:
+    """What a run is trained on: its first instances, as the history looks at them."""
+    whole = training.data.whole
+    which = training.data.trained[:instances]
+    steps = slice(0, int(whole.lengths[which].max()))
+    options = {
+        "lengths": whole.lengths[which],
+        "weights": whole.weights[steps, which],
+        "initial": {name: value[which] for name, value in whole.initial.items()},
+        "loss": whole.loss,
+        "readout": whole.readout,
+        "reduction": training.settings.reduction if reduction == "sum" else reduction,
+        "vocabulary": data.vocabulary if data else None,
+    }
+    xs, targets = whole.inputs[steps, which], whole.targets[steps, which]
+    return Sequence(xs, targets, xs.shape[2], targets.shape[2], options)
 
 
 def _spelled(text: str, found: Found | None) -> Sequence:

@@ -31,12 +31,16 @@ def check_writable(path: str | Path) -> Path:
     return target
 
 
-def write_atomically(path: str | Path, data: bytes) -> None:
+def write_atomically(path: str | Path, data: bytes, durable: bool = True) -> None:
     """Put `data` at `path`: temporary file in the same folder, fsync, rename. An existing file keeps its mode.
+
+    Where it is not `durable` nothing waits for the disk: a killed process loses nothing, a power cut may; and whoever
+    writes so often sweeps up what he left behind when he was killed.
 
     Raises BadFile where that fails; the file that was there before is then untouched and nothing is left behind."""
     target = check_writable(path)
-    _sweep(target)
+    if durable:
+        _sweep(target)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -44,9 +48,11 @@ def write_atomically(path: str | Path, data: bytes) -> None:
                 temporary.chmod(stat.S_IMODE(target.stat().st_mode))
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         temporary.replace(target)
-        _sync_folder(target.parent)
+        if durable:
+            _sync_folder(target.parent)
     except OSError as error:
         raise BadFile(path, f"cannot be written: {error.strerror or error}") from error
     finally:

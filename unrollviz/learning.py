@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, fields
@@ -14,18 +13,18 @@ import numpy.typing as npt
 
 from unrollviz.api import Network as ApiNetwork
 from unrollviz.batch import unreduced
-from unrollviz.checkpoints import CHECKPOINT, MODEL, Checkpoint, fingerprint, locked, read, save
+from unrollviz.checkpoints import CHECKPOINT, MODEL, locked
 from unrollviz.draw.panels import Course
-from unrollviz.errors import BadFile, NonFinite, UnrollvizError
+from unrollviz.errors import UnrollvizError
 from unrollviz.history import History
 from unrollviz.network import Network, check_whole
+from unrollviz.records import LIMIT_MIB, recorded
+from unrollviz.rundata import RunData
+from unrollviz.saving import Saved
 from unrollviz.training import Settings, State, Training
 
 if TYPE_CHECKING:
     from unrollviz.draw.matplot import Drawn
-
-SAVING_PART = 0.05
-"""The part of the training time that checkpoints may take: fast ones are written after every update."""
 
 AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 
@@ -38,12 +37,14 @@ class Trained:
         network: the last one; with patience the best by validation.
         settings: how it was trained;  state: where its training stands.
         folder: of its checkpoint; None where none was asked for.
+        kept: records whose parameters are kept in the folder.
     """
 
     network: Network
     settings: Settings
     state: State
     folder: Path | None
+    kept: int = 0
 
     def __repr__(self) -> str:
         loss = f", loss {self.losses[-1]:.6g}" if self.losses else ""
@@ -107,6 +108,8 @@ def train(
     folder: str | Path | None = None,
     resume: bool = False,
     save_every: int | None = None,
+    keep_mib: int = LIMIT_MIB,
+    vocabulary: Sequence[str] | None = None,
     progress: Callable[[Training, State], None] = lambda training, state: None,
     loss: str = "cross_entropy",
     readout: str = "every",
@@ -123,7 +126,11 @@ def train(
         folder: where checkpoints go; made where it is missing.
         resume: go on from the checkpoint in it, which must be of the same network, data and settings but for `epochs`.
             The numbers are those of a run that was never broken off.
-        save_every: updates between two checkpoints; as often as takes SAVING_PART of the time where None.
+        save_every: updates between two checkpoints, which survive a power cut; as often as takes SAVING_PART of the
+            time where None. A killed process loses nothing but the unfinished update in any case.
+        keep_mib: MiB that the states at the records of the history may take in the folder; of more, every other one
+            goes. 0 keeps none.
+        vocabulary: what ids stand for, to be shown when the run is opened.
         progress: called before the first update and after each one.
         loss, readout, lengths, weights, initial: as in `unroll`.
         settings: epochs, optimizer, lr, schedule, numbers, clip, clip_value, batch, seed, validation, patience,
@@ -142,6 +149,7 @@ def train(
     chosen = Settings(**settings)
     if save_every is not None:
         check_whole("save_every", save_every, 1)
+    check_whole("keep_mib", keep_mib, 0)
     if isinstance(data, tuple):
         xs, targets = data
         whole = unreduced(network, xs, targets, initial, loss, readout, weights, lengths)
@@ -153,81 +161,20 @@ def train(
     training = Training.of(network, whole, chosen)
     if resume and folder is None:
         raise UnrollvizError("resume goes on from a folder; give the one of the run")
+    words = None if vocabulary is None else tuple(map(str, vocabulary))
     with nullcontext() if folder is None else locked(folder) as path:
-        saved = _Saved(path, training, fingerprint(whole) if path else "", save_every)
+        saved = Saved(path, training, RunData(whole, words), save_every, keep_mib * 2**20)
         state = saved.resumed() if resume else saved.begun()
-        progress(training, state)
-        try:
+        with saved:
+            progress(training, state)
             while not training.finished(state):
-                state = training.next(state)
-                saved.offer(state)
+                state = saved.offer(training.next(state))
                 progress(training, state)
-        except (KeyboardInterrupt, NonFinite):
-            saved.write(state)
-            raise
-        saved.write(state)
         after = training.trained(state)
         if path is not None:
             ApiNetwork(after.cell, after.params, after.activation, after.layers, after.bidirectional).save(path / MODEL)
-    return Trained(after, chosen, state, path)
-
-
-class _Saved:
-    """The checkpoint of a run in its folder, if it has one."""
-
-    def __init__(self, folder: Path | None, training: Training, data: str, every: int | None) -> None:
-        self._folder, self._training, self._data, self._every = folder, training, data, every
-        self._next = 0.0
-
-    def begun(self) -> State:
-        """The first state, written. Raises BadFile where there is a run already."""
-        if self._folder is not None and (self._folder / CHECKPOINT).exists():
-            raise BadFile(self._folder, "holds a run already; resume it, or give another folder")
-        state = self._training.first()
-        self.write(state)
-        return state
-
-    def resumed(self) -> State:
-        """The state of the checkpoint. Raises BadFile where it is of another run, or past the end of this one."""
-        assert self._folder is not None
-        found = read(self._folder)
-        differing = _difference(found, self._training, self._data)
-        if differing is not None:
-            raise BadFile(self._folder / CHECKPOINT, f"is of {differing}; give what it was begun with")
-        state, asked = found.state, self._training.settings.epochs
-        begun = state.epoch + (state.position > 0)
-        if begun > asked:
-            raise BadFile(self._folder / CHECKPOINT, f"is in epoch {begun}, past {asked}; give epochs={begun} or more")
-        return state
-
-    def offer(self, state: State) -> None:
-        """Write, if it is due: by the number of updates, or while that takes no more than SAVING_PART of the time."""
-        due = time.perf_counter() >= self._next if self._every is None else state.updates % self._every == 0
-        if due:
-            self.write(state)
-
-    def write(self, state: State) -> None:
-        """Write."""
-        if self._folder is None:
-            return
-        start = time.perf_counter()
-        save(self._folder, self._training.network, self._training.settings, state, self._data)
-        end = time.perf_counter()
-        self._next = end + (end - start) * (1 / SAVING_PART - 1)
-
-
-def _difference(found: Checkpoint, training: Training, data: str) -> str | None:
-    """What a checkpoint has that is not this run's; None where it is the same run."""
-    network, settings = training.network, training.settings
-    if repr(found.network) != repr(network) or found.network.activation != network.activation:
-        return f"another network, {found.network!r}"
-    if found.data != data:
-        return "other data"
-    for one in fields(Settings):
-        before, now = getattr(found.settings, one.name), getattr(settings, one.name)
-        if one.name != "epochs" and before != now:
-            return f"a run with {one.name} {before}, not {now}"
-    return None
+            kept = len(recorded(path))
+    return Trained(after, chosen, state, path, kept if path is not None else 0)
 
 
 def padded(

@@ -17,21 +17,13 @@ import numpy.typing as npt
 from unrollviz.api import ask
 from unrollviz.arrays import Array, arithmetic
 from unrollviz.batch import Batch, counted, part
-from unrollviz.errors import NonFinite, UnknownName, UnrollvizError
+from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.history import PROBE, History, record, watchable
 from unrollviz.network import Network
-from unrollviz.optim import (
-    SCHEDULES,
-    Memory,
-    clip_by_norm,
-    clip_by_value,
-    optimizer_named,
-    scheduled,
-    total_norm,
-    update,
-)
+from unrollviz.optim import SCHEDULES, Memory, optimizer_named
 from unrollviz.plan import Plans
 from unrollviz.unrolled import unroll_batch
+from unrollviz.updates import Rule, Update, updated
 
 Indices = npt.NDArray[np.int64]
 Gradients = dict[str, Array]
@@ -106,9 +98,9 @@ class Settings:
     every: int | None = None
 
     @property
-    def rate(self) -> float:
-        """The learning rate before its schedule."""
-        return optimizer_named(self.optimizer, self.numbers).lr if self.lr is None else self.lr
+    def rule(self) -> Rule:
+        """What becomes of a gradient."""
+        return Rule(self.optimizer, self.lr, self.numbers, self.schedule, self.clip, self.clip_value)
 
 
 def check(settings: Settings) -> None:
@@ -237,8 +229,7 @@ class Training:
     def first(self) -> State:
         """Before the first update; recorded, if there is to be a history."""
         params = dict(self.network.params)
-        optimizer = optimizer_named(self.settings.optimizer, self.settings.numbers)
-        state = State(params, Memory.fresh(optimizer, params), every=self.settings.every)
+        state = State(params, self.settings.rule.fresh(params), every=self.settings.every)
         with arithmetic():
             pass  # sets itself up the first time, which is no part of what a record takes
         return state if state.every == 0 else self._recorded(state, None)
@@ -255,34 +246,41 @@ class Training:
 
         Raises NonFinite, naming the node, where a value, a cotangent or a parameter is none any more."""
         start = time.perf_counter()
-        settings = self.settings
         batch = self._batch(state.epoch, state.position)
-        network = self.network.replace(**state.params)
-        loss, gradients = GRADIENTS[settings.gradient](network, batch.part, self.plans)
-        norm = total_norm(gradients.values())
-        if settings.clip_value is not None:
-            gradients = clip_by_value(gradients, settings.clip_value)
-        if settings.clip is not None:
-            gradients = clip_by_norm(gradients, settings.clip)
-        lr = settings.rate * scheduled(settings.schedule, state.updates, self.updates)
-        optimizer = optimizer_named(settings.optimizer, settings.numbers)
-        memory, params = update(optimizer, state.memory, state.params, gradients, lr, **settings.numbers)
-        for name, value in params.items():
-            if not np.isfinite(value).all():
-                raise NonFinite("the value", name, None, "training diverges; lower the learning rate, or clip")
-        sums = (state.running[0] + loss * batch.counted, state.running[1] + batch.counted, state.running[2] + norm)
+        loss, made = self.made(state.params, state.memory, batch.part)
+        sums = (
+            state.running[0] + loss * batch.counted,
+            state.running[1] + batch.counted,
+            state.running[2] + made.norm,
+        )
         after = replace(
-            state, params=params, memory=memory, position=state.position + 1, running=sums, loss=loss, norm=norm
+            state,
+            params=made.new,
+            memory=made.memory,
+            position=state.position + 1,
+            running=sums,
+            loss=loss,
+            norm=made.norm,
         )
         if after.position == self.updates_an_epoch:
             after = self._epoch_ended(after)
         after = replace(after, seconds=state.seconds + time.perf_counter() - start)
         return self._looked_at(after, state)
 
+    def made(self, params: Mapping[str, Array], memory: Memory, batch: Batch) -> tuple[float, Update]:
+        """L of a batch, and the update made from it. Raises NonFinite."""
+        network = self.network.replace(**params)
+        loss, gradients = GRADIENTS[self.settings.gradient](network, batch, self.plans)
+        return loss, updated(self.settings.rule, memory, params, gradients, self.updates)
+
     def trained(self, state: State) -> Network:
         """The network that came of it: with patience the best by validation, else the last."""
         best = state.best if self.settings.patience is not None else None
         return self.network.replace(**(best or state.params))
+
+    def batch_at(self, update: int) -> Batch:
+        """The mini-batch that the update after so many others is made from."""
+        return self._batch(*divmod(update, self.updates_an_epoch)).part
 
     def _batch(self, epoch: int, position: int) -> _Part:
         order = np.random.default_rng([self.settings.seed, 13, epoch]).permutation(self.data.trained)

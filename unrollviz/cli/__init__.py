@@ -78,9 +78,9 @@ def cli(ctx: click.Context) -> None:
     """See, step through and take apart backpropagation through time.
 
     A recurrent network is unrolled into a graph, and its gradient is what it is in the textbook: a sum over every
-    path that leads from a loss L_t back to a parameter. SPEC is a model (.safetensors, .npz, .pt, .onnx) or an
-    experiment (.toml); without it and without options, every command speaks of the article's network of five steps.
-    Without a command, on a terminal: the debugger.
+    path that leads from a loss L_t back to a parameter. SPEC is a model (.safetensors, .npz, .pt, .onnx), a run's
+    folder (RUN, or RUN@120 after 120 updates) or an experiment (.toml); without it and without options, every command
+    speaks of the article's network of five steps. Without a command, on a terminal: the debugger.
 
     \b
       unrollviz demo                                 everything once, and a picture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from unrollviz.cli.model import unrolled
-from unrollviz.cli.options import detail_option, loss_option, model_options, param_option
+from unrollviz.cli.model import split, unrolled
+from unrollviz.cli.options import detail_option, loss_option, model_options, optimizer_options, param_option
 from unrollviz.cli.terminal import say, waiting
 from unrollviz.errors import BadFile, UnrollvizError
 from unrollviz.names import clean
@@ -25,10 +26,39 @@ LINE_LIMIT = 10_000
 """Letters of a command."""
 
 
+class Instances(click.ParamType[str]):
+    """One instance, N, or some of them, A..B, counted from 1."""
+
+    name = "N|A..B"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if self.places(str(value)) is None:
+            self.fail(f"{clean(str(value))!r} is neither an instance, 3, nor a range such as 1..8.", param, ctx)
+        return str(value)
+
+    @staticmethod
+    def places(text: str) -> slice | None:
+        """Counted from 0; None where there are none."""
+        found = re.fullmatch(r"([1-9]\d{0,8})(?:\.\.([1-9]\d{0,8}))?", text.strip())
+        if found is None or int(found[2] or found[1]) < int(found[1]):
+            return None
+        return slice(int(found[1]) - 1, int(found[2] or found[1]))
+
+
 @click.command(short_help="Step through it in the terminal, forwards and back.")
 @loss_option
 @param_option
 @detail_option
+@click.option(
+    "--iterations", type=click.IntRange(min=1), metavar="N", help="How many there are with --optimizer.  [default: 200]"
+)
+@click.option(
+    "--instances",
+    type=Instances(),
+    metavar="A..B",
+    help="Of a run's data, in each iteration.  [default: the mini-batch that the run used]",
+)
+@optimizer_options(None)
 @click.option("--no-tour", is_flag=True, help="Without SPEC and options it begins with a tour; leave that out.")
 @click.option("--web", is_flag=True, help="Show the same screen in a browser, at http://localhost:PORT.")
 @click.option(
@@ -54,6 +84,14 @@ def debug(
     **model: Any,
 ) -> None:
     """Step through the forward and the backward pass in the terminal. Keys: n next, p back, ? help, q quit.
+
+    With --optimizer also through the update, and on into the next iteration. SPEC may be the folder of a run, RUN, or
+    RUN@120 for its iteration after 120 updates: then iterations are the run's own, each on its own mini-batch.
+
+    \b
+      unrollviz debug --text hello --optimizer adam --lr 0.01 --clip 1
+      unrollviz debug run@120
+      unrollviz debug run@120 --instances 1
 
     Where standard input is no terminal, or with --script, commands are read from it, one a line, and answered in plain
     text: echo "continue" | unrollviz debug. A command that fails ends a script with exit code 2.
@@ -111,7 +149,9 @@ def _typed(but: Sequence[str] = ()) -> list[str]:
         if name in but or given.get_parameter_source(name) is click.core.ParameterSource.DEFAULT:
             continue
         value = given.params[name]
-        if isinstance(param, click.Argument):
+        if isinstance(value, dict):
+            words += [f"{param.opts[0]}={key}={number!r}" for key, number in value.items()]
+        elif isinstance(param, click.Argument):
             words += ["--", str(value)] if str(value).startswith("-") else [str(value)]
         else:
             words.append(param.opts[0] if value is True else f"{param.opts[0]}={value}")
@@ -122,11 +162,10 @@ def _opening(session: Path | None, loss: str | None, param: str | None, detail: 
     """The session that was saved, or the beginning of what SPEC and the options describe."""
     from unrollviz.arrays import many_objects
     from unrollviz.debugger.session import read
-    from unrollviz.debugger.stepper import opened
 
     if session is None:
         with many_objects():
-            stepper = opened(unrolled(**model), loss, param, detail)
+            stepper = _described(model, {"losses": loss, "target": param, "detail": detail})
             gc.freeze()  # the run stays to the end: looking through it for garbage would hold up every key
         return stepper
     given = click.get_current_context()
@@ -135,6 +174,45 @@ def _opening(session: Path | None, loss: str | None, param: str | None, detail: 
     if chosen:
         raise UnrollvizError(f"--session says all there is to say; leave out {chosen[0].replace('_', '-')}")
     return read(session)
+
+
+RULE = ("optimizer", "lr", "numbers", "schedule", "clip", "clip_value")
+DATA = ("text", "text_file", "data", "sample", "steps")
+
+
+def _described(model: dict[str, Any], shown: dict[str, Any]) -> Stepper:
+    """What SPEC and the options describe: a run's own iterations, iterations by an optimizer, or a single one."""
+    from unrollviz import runs
+    from unrollviz.debugger.opening import checked, learning, of_run
+    from unrollviz.debugger.stepper import opened
+
+    rule = {name: model.pop(name) for name in RULE}
+    iterations, instances, spec = model.pop("iterations"), model.pop("instances"), model["spec"]
+    file, iteration = split(spec) if spec is not None else (None, None)
+    if file is not None and runs.is_run(file):
+        said = next(
+            (name for name, value in (rule | {"iterations": iterations}).items() if _given(name) and value), None
+        )
+        if said is not None:
+            raise UnrollvizError(f"{clean(file.name)} says how it learns; leave out --{said.replace('_', '-')}")
+        given = unrolled(**model) if any(model[name] is not None for name in DATA) else None
+        if given is not None and instances is not None:
+            raise UnrollvizError("--instances chooses among the run's own data; leave it out with other data")
+        chosen = None if instances is None else Instances.places(instances)
+        return of_run(runs.opened(file, model["max_mib"] * 2**20), iteration, given or chosen, **shown)
+    if instances is not None:
+        raise UnrollvizError("--instances chooses among the data of a run's folder; give that as SPEC")
+    run = unrolled(**model)
+    if rule["optimizer"] is None:
+        said = next((name for name in (*RULE, "iterations") if _given(name)), None)
+        if said is not None:
+            raise UnrollvizError(f"--{said.replace('_', '-')} is about updates; give --optimizer too")
+        return opened(run, **shown)
+    return learning(run, *checked(iterations, **rule), **shown)
+
+
+def _given(name: str) -> bool:
+    return click.get_current_context().get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
 
 
 @contextmanager

@@ -92,11 +92,13 @@ def diff(
 ) -> None:
     """Compare two gradients: which lags, losses, routes and paths gained share from A to B, and which lost.
 
-    A and B are models, runs' folders, checkpoints or experiments (.toml), on the same data; - stands for the network
-    that --cell, --hidden … describe. With one of them, or none, B differs by the options that end in -b.
+    A and B are models, runs' folders (RUN, or RUN@120 after 120 updates), checkpoints or experiments (.toml), on the
+    same data; - stands for the network that --cell, --hidden … describe. With one of them, or none, B differs by the
+    options that end in -b.
 
     \b
       unrollviz diff before.safetensors after.safetensors --data seq.npz
+      unrollviz diff adding@0 adding@200
       unrollviz diff - adding --sample adding --cell lstm --hidden 16 --by uses:weights,highway
       unrollviz diff elman.toml lstm.toml --param U --param-b U_f --by loss
       unrollviz diff model.npz --data a.npz --data-b b.npz --by route -o diff.svg

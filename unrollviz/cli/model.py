@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 
 
 SUFFIXES = (".npz", ".safetensors", ".pt", ".pth", ".onnx")
+
+
+def split(spec: str) -> tuple[Path, int | None]:
+    """`RUN@120` is the run in folder RUN after 120 updates; anything else is the name of a file or folder."""
+    found = re.fullmatch(r"(.+)@(\d{1,12})", spec, re.DOTALL)
+    return (Path(spec), None) if found is None or Path(spec).exists() else (Path(found[1]), int(found[2]))
 
 
 def described(
@@ -44,7 +51,8 @@ def described(
     if spec is not None and spec.endswith(".toml"):
         experiment = read(spec)
     elif spec is not None:
-        experiment = replace(experiment, model=replace(experiment.model, file=Path(spec)))
+        file, iteration = split(spec)
+        experiment = replace(experiment, model=replace(experiment.model, file=file, iteration=iteration))
     chosen: dict[str, Any] = {"text": text, "text_file": text_file, "file": data, "steps": steps, "sample": sample}
     given = {key: value for key, value in chosen.items() if value is not None}
     if len(given) > 1:
@@ -75,7 +83,7 @@ def parts(**options: Any) -> tuple[Network, Sequence, int]:
     from unrollviz import experiments
 
     experiment, limit = described(**options)
-    return *experiments.assembled(experiment, limit=limit), experiment.seed
+    return *experiments.assembled(experiment, limit=limit, instances=None), experiment.seed
 
 
 def begin(**options: Any) -> Begun | None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from unrollviz.errors import UnrollvizError
+
 ROWS = 40
 """Rows of a table where no limit is given."""
 
@@ -123,3 +125,46 @@ unit_detail_option = click.option(
     type=Name(lambda: [*table("graph", "LEVELS")(), "unit"]),
     help="Level of detail: state (the article's), gate, op (every primitive) or unit (from neuron to neuron).",
 )
+
+
+def numbers(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, float]:
+    """`momentum=0.95` … by name."""
+    found = {}
+    for one in given:
+        name, _equals, value = one.partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError as error:
+            raise UnrollvizError(f"--number {one}: give a name and a number, momentum=0.95") from error
+    return found
+
+
+def optimizer_options(optimizer: str | None) -> Options:
+    """What becomes of a gradient; with the optimizer that it is where none is given."""
+    usual = "" if optimizer is None else f"  [default: {optimizer}]"
+    return all_of(
+        click.option(
+            "--optimizer",
+            default=optimizer,
+            type=Name(table("optim", "OPTIMIZERS")),
+            help=f"gradient_descent, momentum, nesterov, rmsprop, adagrad, adam or adamw.{usual}",
+        ),
+        click.option("--lr", type=float, metavar="η", help="Learning rate.  [default: 0.1; of Adam and RMSProp 0.01]"),
+        click.option(
+            "--number",
+            "numbers",
+            multiple=True,
+            callback=numbers,
+            metavar="NAME=X",
+            help="One of the optimizer's own: momentum=0.95, beta2=0.99, decay=0.1.",
+        ),
+        click.option(
+            "--schedule",
+            default="constant",
+            show_default=True,
+            type=Name(table("optim", "SCHEDULES")),
+            help="Of the learning rate: constant, linear, cosine, exponential, steps or warmup.",
+        ),
+        click.option("--clip", type=float, metavar="NORM", help="Clip the gradient of all parameters to this norm."),
+        click.option("--clip-value", type=float, metavar="X", help="Clip every entry of the gradient to ±X."),
+    )

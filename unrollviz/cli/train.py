@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unrollviz.cli.model import parts
-from unrollviz.cli.options import Name, json_option, model_options, table
+from unrollviz.cli.options import Name, json_option, model_options, optimizer_options, table
 from unrollviz.cli.terminal import say, say_json
 from unrollviz.errors import UnrollvizError
 
@@ -19,45 +19,9 @@ if TYPE_CHECKING:
     from unrollviz.training import State, Training
 
 
-def numbers(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, float]:
-    """`momentum=0.95` … by name."""
-    found = {}
-    for one in given:
-        name, _equals, value = one.partition("=")
-        try:
-            found[name] = float(value)
-        except ValueError as error:
-            raise UnrollvizError(f"--number {one}: give a name and a number, momentum=0.95") from error
-    return found
-
-
 @click.command(short_help="Learn: optimizers, clipping, checkpoints, and a history of the gradient.")
 @click.option("--epochs", type=int, default=10, show_default=True, help="How often every instance is seen.")
-@click.option(
-    "--optimizer",
-    default="adam",
-    show_default=True,
-    type=Name(table("optim", "OPTIMIZERS")),
-    help="gradient_descent, momentum, nesterov, rmsprop, adagrad, adam or adamw.",
-)
-@click.option("--lr", type=float, metavar="η", help="Learning rate.  [default: 0.1; of Adam and RMSProp 0.01]")
-@click.option(
-    "--number",
-    "numbers",
-    multiple=True,
-    callback=numbers,
-    metavar="NAME=X",
-    help="One of the optimizer's own: momentum=0.95, beta2=0.99, decay=0.1.",
-)
-@click.option(
-    "--schedule",
-    default="constant",
-    show_default=True,
-    type=Name(table("optim", "SCHEDULES")),
-    help="Of the learning rate: constant, linear, cosine, exponential, steps or warmup.",
-)
-@click.option("--clip", type=float, metavar="NORM", help="Clip the gradient of all parameters to this norm.")
-@click.option("--clip-value", type=float, metavar="X", help="Clip every entry of the gradient to ±X.")
+@optimizer_options("adam")
 @click.option("--batch", type=int, default=32, show_default=True, help="Instances of a mini-batch.")
 @click.option("--validation", type=float, default=0.0, metavar="PART", help="Keep this part for validation: 0.1.")
 @click.option("--patience", type=int, metavar="N", help="Stop after N epochs without a better validation loss.")
@@ -85,12 +49,20 @@ def numbers(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> di
     "--save-every",
     type=int,
     metavar="N",
-    help="Updates between checkpoints.  [default: so many that they take 5 % of the time at most]",
+    help="Updates between checkpoints that survive a power cut.  [default: so many that they take 5 % of the time]",
+)
+@click.option(
+    "--keep-mib",
+    type=click.IntRange(min=0),
+    metavar="MIB",
+    help="Room for the parameters at the history's records, which debug FOLDER@N opens.  [default: 256]",
 )
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in FOLDER; repeat the other options.")
 @model_options
 @json_option
-def train(output: Path | None, save_every: int | None, resume: bool, as_json: bool, **options: Any) -> None:
+def train(
+    output: Path | None, save_every: int | None, keep_mib: int | None, resume: bool, as_json: bool, **options: Any
+) -> None:
     """Train a network: every parameter is updated by its gradient, one mini-batch after the other.
 
     \b
@@ -98,21 +70,24 @@ def train(output: Path | None, save_every: int | None, resume: bool, as_json: bo
       unrollviz train --sample adding --cell lstm --hidden 16 --epochs 20 --clip 1 -o adding
       unrollviz history adding                            how its gradient's reach changed
       unrollviz flow adding/model.safetensors --steps 30  the trained network, in any other command
+      unrollviz diff adding@0 adding@200                  two moments of it side by side
+      unrollviz debug adding@120                          step through one of its iterations
 
-    A run that is broken off, by Ctrl-C, kill -9 or a power cut, goes on with --resume and gives the same numbers as one
-    that never was. The history looks at the same few instances every N updates: how far back the gradient reaches,
-    through which routes, how much of it cancels.
+    A run that is broken off, by Ctrl-C, kill -9 or a power cut, goes on with --resume and gives the same numbers as
+    one that never was. FOLDER@120 is the run after 120 updates, wherever a model may stand. The history looks at the
+    same few instances every N updates: how far back the gradient reaches, through which routes, how much of it
+    cancels.
     """
     from unrollviz.learning import train as learn
+    from unrollviz.records import LIMIT_MIB
     from unrollviz.report.train import train_json, train_text
 
     names = ("epochs", "optimizer", "lr", "numbers", "schedule", "clip", "clip_value", "batch", "validation")
     settings = {name: options.pop(name) for name in (*names, "patience", "gradient", "watch", "every")}
-    for option, given in (("--resume", resume), ("--save-every", save_every)):
-        if given and output is None:
+    for option, given in (("--resume", resume), ("--save-every", save_every), ("--keep-mib", keep_mib)):
+        if given is not None and given is not False and output is None:
             raise UnrollvizError(f"{option} is about the checkpoints in a folder; name it with -o")
     network, sequence, seed = parts(**options)
-    told = {name: value for name, value in sequence.options.items() if name != "vocabulary"}
     with bar() as progress:
         trained = learn(
             network,
@@ -122,8 +97,9 @@ def train(output: Path | None, save_every: int | None, resume: bool, as_json: bo
             save_every=save_every,
             progress=progress,
             seed=seed,
+            keep_mib=LIMIT_MIB if keep_mib is None else keep_mib,
             **settings,
-            **told,
+            **sequence.options,
         )
     if as_json:
         say_json(train_json(trained))

@@ -73,7 +73,7 @@ class Breakpoint:
     Attributes:
         text: as it was written.
         nodes: a name or a pattern of names (`s*`), of nodes to which something happens.
-        time, phase: a step and a phase.
+        time, phase: a step and a phase;  iteration: a number of updates made before.
         condition: what must hold there; None stops in any case.
         enabled: whether it is looked for.
         hits: how often one has stopped here.
@@ -83,6 +83,7 @@ class Breakpoint:
     nodes: str | None = None
     time: int | None = None
     phase: str | None = None
+    iteration: int | None = None
     condition: Condition | None = None
     enabled: bool = True
     hits: int = 0
@@ -91,8 +92,9 @@ class Breakpoint:
         """The cursors in question, in order, the condition aside.
 
         With nodes or a condition all of them; a step or a phase alone is hit only where it is entered."""
-        columns = timeline.columns
-        mask = np.ones(timeline.end, dtype=bool)
+        columns, learning = timeline.columns, timeline.learning
+        right = self.iteration is None or (learning is not None and learning.iteration == self.iteration)
+        mask = np.full(timeline.end, right)
         if self.nodes is not None:
             if self.nodes in timeline.graph:
                 wanted = np.array([name == self.nodes for name in columns.names], dtype=bool)
@@ -112,7 +114,8 @@ class Breakpoint:
 
 
 def breakpoint_at(text: str, graph: Graph) -> Breakpoint:
-    """The breakpoint in `text`: places, a condition, or `places if condition`; `s3`, `l1.*`, `t=3`, `phase=backward`.
+    """The breakpoint in `text`: places, a condition, or `places if condition`; `s3`, `l1.*`, `t=3`, `phase=backward`,
+    `iteration=10`.
 
     Raises BadExpression where it is broken, and UnknownName, with the nearest, for a name that is none of `graph`.
     """
@@ -140,7 +143,7 @@ def _condition(text: str, graph: Graph) -> Condition:
 
 
 def _is_place(part: str, graph: Graph) -> bool:
-    return (part.startswith(("t=", "phase=")) and not part.startswith("t==")) or _matches(part, graph)
+    return bool(re.match(r"(t|phase|iteration)=(?!=)", part)) or _matches(part, graph)
 
 
 def _place(part: str, graph: Graph) -> tuple[str, str | int]:
@@ -149,6 +152,11 @@ def _place(part: str, graph: Graph) -> tuple[str, str | int]:
         if phase not in PHASES:
             raise UnknownName("phase", clean(phase), PHASES)
         return "phase", phase
+    if part.startswith("iteration="):
+        number = part.removeprefix("iteration=")
+        if not re.fullmatch(r"\d{1,12}", number):
+            raise BadExpression(f"'{clean(number)}' is no iteration; give the number of updates made before")
+        return "iteration", int(number)
     if part.startswith("t="):
         number = part.removeprefix("t=")
         times = {time for _, time in graph.nodes(data="time") if time is not None}

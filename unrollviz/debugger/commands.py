@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from unrollviz.counts import integer
-from unrollviz.debugger import picture, session, telling
+from unrollviz.debugger import picture, session, telling, telling_iterations
 from unrollviz.debugger import stepper as go
 from unrollviz.debugger.breakpoints import CONDITIONS
 from unrollviz.debugger.expressions import FUNCTIONS, QUANTITIES
@@ -104,6 +104,18 @@ def _go_to(stepper: Stepper, arguments: str) -> Answer:
     if after.cursor == stepper.cursor and not stepper.timeline.visits(arguments):
         return Answer(stepper, [f"{arguments} is given: nothing happens to it"])
     return _there(after)
+
+
+def _iteration(stepper: Stepper, arguments: str) -> Answer:
+    if not arguments:
+        return Answer(stepper, telling_iterations.about(stepper))
+    after = go.at_iteration(stepper, _number(arguments, "iteration"))
+    return Answer(after, telling.where(after))
+
+
+def _compare(stepper: Stepper, arguments: str) -> Answer:
+    other = _number(arguments, "iteration", max(stepper.iteration - 1, 0))
+    return Answer(stepper, telling_iterations.compared(stepper, other))
 
 
 def _continuer(forward: bool) -> Do:
@@ -244,12 +256,14 @@ COMMANDS: tuple[Command, ...] = (
     Command(("step", "s"), "[N]", "on to the next time step", _mover(1, "step")),
     Command(("back", "bs"), "[N]", "back by a time step", _mover(-1, "step")),
     Command(("goto", "g"), "NODE or EVENT", "where something next happens to a node; event N; start; end", _go_to),
+    Command(("iteration", "it"), "[N]", "where this is among the iterations; the like of this event in N", _iteration),
+    Command(("compare",), "[N]", "the parameters of iteration N and these, side by side on this data", _compare),
     Command(("continue", "c"), "", "on to the next breakpoint, or the end", _continuer(True)),
     Command(("rcontinue", "rc"), "", "back to the last breakpoint, or the start", _continuer(False)),
     Command(
         ("break", "b"),
         "WHERE",
-        "s3, l1.*, t=3, phase=backward, a condition, or s* if complete and norm(cotangent) < 1e-6",
+        "s3, l1.*, t=3, phase=update, iteration=10, a condition, or s* if complete and norm(cotangent) < 1e-6",
         _break,
     ),
     Command(("breaks", "bl"), "", "all breakpoints and watches", lambda s, a: Answer(s, telling.breakpoints(s))),

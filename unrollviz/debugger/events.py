@@ -15,6 +15,7 @@ PHASES: dict[str, str] = {
     "loss": "every output is compared with its target",
     "backward": "cotangents flow from the losses back to the parameters, edge by edge",
     "sum": "each parameter has received all its contributions",
+    "update": "the optimizer makes a step of each gradient, and a new value of each parameter",
 }
 
 
@@ -24,7 +25,7 @@ class Event(NamedTuple):
     Attributes:
         phase: a key of PHASES.
         node: the node that is computed, or that receives a contribution to its cotangent.
-        time: the step at which it happens; None for a sum.
+        time: the step at which it happens; None for a sum and an update.
         head: in the backward pass, the node that hands its cotangent back to its argument `node`: one vjp, and the
             addition of what it gives.
         key: the position of `node` among the arguments of `head`.
@@ -37,8 +38,9 @@ class Event(NamedTuple):
     key: int = 0
 
 
-def schedule(graph: Graph, losses: Sequence[str]) -> tuple[Event, ...]:
-    """The events of a run whose backward pass starts at `losses`, in order. Nothing is computed for it.
+def schedule(graph: Graph, losses: Sequence[str], learns: bool = False) -> tuple[Event, ...]:
+    """The events of a run whose backward pass starts at `losses`, in order; where it `learns`, with an update of every
+    parameter. Nothing is computed for it.
 
     Raises UnknownName for an unknown loss.
     """
@@ -52,8 +54,10 @@ def schedule(graph: Graph, losses: Sequence[str]) -> tuple[Event, ...]:
             compared.append(Event("loss", name, node["time"]))
         elif node["op"] is not None:
             values.append(Event("forward", name, node["time"]))
-    sums = (Event("sum", name, None) for name in names_of(graph, "parameter"))
-    return (*values, *compared, *_backward(graph, losses), *sums)
+    params = names_of(graph, "parameter")
+    sums = (Event("sum", name, None) for name in params)
+    updates = (Event("update", name, None) for name in params if learns)
+    return (*values, *compared, *_backward(graph, losses), *sums, *updates)
 
 
 def _backward(graph: Graph, losses: Collection[str]) -> Iterator[Event]:

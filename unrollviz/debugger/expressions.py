@@ -22,6 +22,7 @@ from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.graph import Graph
 from unrollviz.jacobians import frobenius
 from unrollviz.names import clean
+from unrollviz.updates import Update
 
 Value: TypeAlias = Array | float | str | bool | None
 """What an expression may give; None where something in it is not known yet."""
@@ -96,19 +97,43 @@ def _time(moment: Moment) -> Value:
     return time
 
 
+def _of_update(find: Callable[[Update, str], Value]) -> Callable[[Moment], Value]:
+    """What an update says of the parameter at hand; None before it has happened."""
+
+    def of(moment: Moment) -> Value:
+        update = moment.state.update(moment.node)
+        return None if update is None else find(update, moment.node)
+
+    return of
+
+
+def _iteration(moment: Moment) -> Value:
+    learning = moment.state.timeline.learning
+    return None if learning is None else learning.iteration
+
+
 QUANTITIES: dict[str, Quantity] = {
     "value": Quantity("the value of the node at hand, once it is computed", _value, of_node=True),
     "cotangent": Quantity("∂L/∂node so far, once something has arrived", _cotangent, of_node=True),
     "grad": Quantity("the same by its other name: W.grad[0, 1]", _cotangent, of_node=True),
     "complete": Quantity("is all that adds to the cotangent in: s* if complete and norm(cotangent) < 1e-6", _complete),
-    "time": Quantity("the time step; none for a sum", _time),
+    "time": Quantity("the time step; none for a sum and an update", _time),
     "lag": Quantity("in the backward pass: steps back from the furthest loss that takes part", _lag),
     "loss": Quantity("the sum of the losses computed so far", _loss),
     "node": Quantity('the name of the node at hand: node == "s3"', lambda moment: moment.node),
-    "phase": Quantity("forward, loss, backward or sum", lambda moment: moment.state.phase),
+    "phase": Quantity("forward, loss, backward, sum or update", lambda moment: moment.state.phase),
     "role": Quantity(
         "parameter, input, state, gate, …", lambda moment: str(moment.state.timeline.graph.nodes[moment.node]["role"])
     ),
+    "iteration": Quantity("how many updates were made before: phase=update if iteration > 10", _iteration),
+    "clipped": Quantity(
+        "the gradient that the optimizer was given, once it has", _of_update(lambda u, name: u.clipped[name]), True
+    ),
+    "step": Quantity(
+        "what it added to the parameter: norm(W.step) > 0.1", _of_update(lambda u, name: u.step(name)), True
+    ),
+    "new": Quantity("the parameter after that; value is before", _of_update(lambda u, name: u.new[name]), True),
+    "ratio": Quantity("‖step‖ / ‖value‖: W if ratio > 0.01", _of_update(lambda u, name: u.ratio(name)), True),
     "cursor": Quantity("how many events have happened", lambda moment: moment.state.cursor),
 }
 

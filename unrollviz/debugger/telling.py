@@ -9,7 +9,6 @@ import numpy as np
 
 from unrollviz.arrays import Array
 from unrollviz.debugger.breakpoints import Hit
-from unrollviz.debugger.events import PHASES
 from unrollviz.debugger.expressions import Value, shown
 from unrollviz.debugger.stepper import Reading, Stepper
 from unrollviz.debugger.whatif import Comparison
@@ -29,19 +28,44 @@ WIDTH = 100
 
 
 def where(stepper: Stepper) -> list[str]:
-    """The event that has just happened, and what the watches show."""
-    return [event_line(stepper, stepper.cursor), *map(reading_line, stepper.readings())]
+    """The event that has just happened, what an update came to, and what the watches show."""
+    event = stepper.state.event
+    came_to = updated(stepper, event.node) if event is not None and event.phase == "update" else []
+    return [event_line(stepper, stepper.cursor), *came_to, *map(reading_line, stepper.readings())]
+
+
+def updated(stepper: Stepper, name: str) -> list[str]:
+    """What the update has made of a parameter, in norms; nothing before it has happened."""
+    learning = stepper.timeline.learning
+    if learning is None or stepper.cursor < stepper.timeline.updated_at.get(name, stepper.timeline.end + 1):
+        return []
+    if learning.known is None:
+        return ["  this update leads to no finite number; lower the learning rate, or clip"]
+    found, symbol = learning.known, clean(typeset(name))
+    old, gradient, given = (frobenius(of[name]) for of in (found.old, found.gradients, found.clipped))
+    clipped = f" clipped to {number(given)}" if given != gradient else ""
+    return [
+        f"  ‖{symbol}‖ {number(old)} → {number(frobenius(found.new[name]))}, ‖gradient‖ {number(gradient)}{clipped}, "
+        f"‖Δ{symbol}‖ {number(frobenius(found.step(name)))}, {percent(found.ratio(name)).lstrip('+')} of ‖{symbol}‖, "
+        f"η = {found.rate:.6g}"
+    ]
 
 
 def event_line(stepper: Stepper, cursor: int) -> str:
     """`event 5 of 65, forward, step 3: s₃ = tanh(U x₃ + W s₂ + b)`"""
-    line = stepper.timeline
+    line, at = stepper.timeline, iteration(stepper)
     if cursor == 0:
-        return f"event 0 of {line.end}: nothing has happened yet; there are {', '.join(PHASES)}"
+        return f"{at}event 0 of {line.end}: nothing has happened yet; there are {', '.join(line.phases)}"
     event = line.events[cursor - 1]
     step = "" if event.time is None else f", step {event.time}"
     what = clean(describe(stepper.run.graph, line, event), 400)
-    return f"event {cursor} of {line.end}, {event.phase}{step}: {what}"
+    return f"{at}event {cursor} of {line.end}, {event.phase}{step}: {what}"
+
+
+def iteration(stepper: Stepper) -> str:
+    """`iteration 3 of 200, `; nothing where there is no optimizer."""
+    learner = stepper.learner
+    return "" if learner is None else f"iteration {stepper.iteration:,} of {learner.updates:,}, "
 
 
 def around(stepper: Stepper, rows: int) -> list[str]:
@@ -121,7 +145,19 @@ def about(stepper: Stepper, name: str) -> list[str]:
         lines += _array("value", node["value"])
     for step_name in _steps_of(stepper.run.graph, line.graph, name):
         lines += _with_numbers(stepper.run.graph, step_name)
-    return [*lines, *_about_cotangent(stepper, name)]
+    return [*lines, *_about_cotangent(stepper, name), *_about_update(stepper, name)]
+
+
+def _about_update(stepper: Stepper, name: str) -> list[str]:
+    """Old value, gradient, step and new value of a parameter that has been updated."""
+    found = stepper.state.update(name)
+    if found is None:
+        return updated(stepper, name)
+    symbol, lines = clean(typeset(name)), updated(stepper, name)
+    if found.clipped is not found.gradients:
+        lines += _array("gradient, clipped", found.clipped[name])
+    lines += _array(f"step Δ{symbol}", found.step(name))
+    return [*lines, *_array(f"new {symbol}", found.new[name])]
 
 
 def _steps_of(source: Graph, level: Graph, name: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,10 @@ from unrollviz.errors import UnknownName
 from unrollviz.graph import Graph, node_named
 from unrollviz.jacobians import Jacobian
 from unrollviz.terms import TermSum
+
+if TYPE_CHECKING:
+    from unrollviz.debugger.learner import Learning
+    from unrollviz.updates import Update
 
 UNITS: dict[str, Callable[[Event], Hashable]] = {
     "event": lambda event: event,
@@ -79,6 +83,7 @@ class Timeline:
         computed_at: node -> the cursor from which on its value is known: 0 for what is given.
         contributions: node -> what its cotangent is the sum of, in the order of arrival.
         backward: the cotangents handed on; `backward.finish()` works them all out, where there is time for it.
+        learning: what its updates are; None where there are none.
     """
 
     graph: Graph
@@ -87,9 +92,15 @@ class Timeline:
     computed_at: dict[str, int]
     contributions: dict[str, list[Contribution]]
     backward: Backward = field(repr=False)
+    learning: Learning | None = field(default=None, repr=False)
     _kept: dict[str, list[Array]] = field(default_factory=dict, repr=False)
     _groups: dict[str, tuple[int, list[Array]]] = field(default_factory=dict, repr=False)
     _stops: dict[str, Sequence[int]] = field(default_factory=dict, repr=False)
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """Those of PHASES that there are."""
+        return tuple(phase for phase in PHASES if phase != "update" or self.learning is not None)
 
     @property
     def end(self) -> int:
@@ -123,12 +134,12 @@ class Timeline:
         return stops[min(max(index, 0), len(stops) - 1)]
 
     def visits(self, node: str) -> list[int]:
-        """The cursors behind every event that happens to `node`: its value, its contributions, its sum.
+        """The cursors behind every event that happens to `node`: its value, contributions, sum, update.
 
         Raises UnknownName, with the nearest name."""
         node_named(self.graph, node)
         computed = [self.computed_at[node]] if self.computed_at[node] else []
-        return computed + [c.cursor for c in self.contributions[node]] + self._sums.get(node, [])
+        return computed + [c.cursor for c in self.contributions[node]] + self._ends.get(node, [])
 
     def seek(self, cursor: int, node: str, *, forward: bool = True) -> int:
         """The next cursor, or the one before, at which something has just happened to `node`; else `cursor`."""
@@ -262,20 +273,32 @@ class Timeline:
         return max(abs(last - event.time), abs(event.time - first))
 
     @cached_property
-    def _sums(self) -> dict[str, list[int]]:
-        first = self.stops("phase")[-2] if self.end else 0
-        return {event.node: [c] for c, event in enumerate(self.events[first:], first + 1) if event.phase == "sum"}
+    def updated_at(self) -> dict[str, int]:
+        """Parameter -> the cursor from which on it has its new value."""
+        return {name: cursors[-1] for name, cursors in self._ends.items() if self.learning is not None}
+
+    @cached_property
+    def _ends(self) -> dict[str, list[int]]:
+        """Parameter -> the cursors behind its sum and its update."""
+        found: dict[str, list[int]] = {}
+        for cursor in range(self.end, 0, -1):
+            event = self.events[cursor - 1]
+            if event.phase not in ("sum", "update"):
+                break
+            found.setdefault(event.node, []).insert(0, cursor)
+        return found
 
 
 @many_objects()
-def timeline(graph: Graph, losses: Sequence[str]) -> Timeline:
-    """The timeline of the run on `graph`, at any level of detail, whose backward pass starts at `losses`.
+def timeline(graph: Graph, losses: Sequence[str], learning: Learning | None = None) -> Timeline:
+    """The timeline of the run on `graph`, at any level of detail, whose backward pass starts at `losses`; with an
+    update at its end where it is an iteration of `learning`.
 
     No cotangent is worked out before it is asked for.
 
     Raises UnknownName for an unknown loss.
     """
-    events = schedule(graph, losses)
+    events = schedule(graph, losses, learning is not None)
     computed_at = dict.fromkeys(graph, 0)
     contributions: dict[str, list[Contribution]] = {name: [] for name in graph}
     for cursor, event in enumerate(events, 1):
@@ -283,9 +306,9 @@ def timeline(graph: Graph, losses: Sequence[str]) -> Timeline:
             beat()
         if event.head is not None:
             contributions[event.node].append(Contribution(event.head, event.key, cursor))
-        elif event.phase != "sum":
+        elif event.phase not in ("sum", "update"):
             computed_at[event.node] = cursor
-    return Timeline(graph, tuple(losses), events, computed_at, contributions, Backward(graph, losses))
+    return Timeline(graph, tuple(losses), events, computed_at, contributions, Backward(graph, losses), learning)
 
 
 @dataclass(frozen=True)
@@ -314,6 +337,14 @@ class State:
     def computed(self, node: str) -> bool:
         """Is the value of `node` known?"""
         return self.cursor >= self.timeline.computed_at[node]
+
+    def update(self, name: str) -> Update | None:
+        """The update that has just given a parameter its new value, or did before; None before, and where it is none
+        of the parameters, or their update does not come to a finite number."""
+        learning = self.timeline.learning
+        if learning is None or self.cursor < self.timeline.updated_at.get(name, self.timeline.end + 1):
+            return None
+        return learning.known
 
     def crossed(self, tail: str, head: str, key: int) -> bool:
         """Has the backward pass gone through this edge?"""

@@ -15,6 +15,8 @@ def describe(source: Graph, timeline: Timeline, event: Event) -> str:
     """
     if event.phase == "sum":
         return _sum(timeline, event.node)
+    if event.phase == "update":
+        return _update(timeline, event.node)
     if event.head is None:
         return formula(source, event.node, stop=timeline.graph)
     sign = "+=" if len(timeline.contributions[event.node]) > 1 else "="
@@ -54,3 +56,13 @@ def _sum(timeline: Timeline, node: str) -> str:
     if count == 0:
         return f"{cotangent(timeline, node)} = 0: no path leads there"
     return f"{cotangent(timeline, node)} is complete: {count:,} contribution{'s' if count > 1 else ''} added up"
+
+
+def _update(timeline: Timeline, name: str) -> str:
+    """`W ← W + ΔW by adam, η = 0.01; gradient clipped`"""
+    learning = timeline.learning
+    assert learning is not None
+    rule, symbol = learning.learner.rule, typeset(name)
+    clips = rule.clip is not None or rule.clip_value is not None
+    given = f"clipped {cotangent(timeline, name)}" if clips else cotangent(timeline, name)
+    return f"{symbol} ← {symbol} + Δ{symbol}, which {rule.optimizer} makes of {given}, η = {rule.base:g}"

@@ -29,6 +29,7 @@ class ModelPart:
 
     Attributes:
         file: the weights, with `readout` and `rnn` where it holds several, `activation` where it does not say.
+        iteration: where it is a run's folder, after how many updates; where it stands, if None.
         cell, inputs, hidden, outputs, activation, layers, bidirectional, init, learn_initial: see `Network.init`.
     """
 
@@ -36,6 +37,7 @@ class ModelPart:
     readout: str | None = None
     rnn: str | None = None
     activation: str | None = None
+    iteration: int | None = None
     cell: str | None = None
     inputs: int | None = None
     hidden: int | None = None

@@ -90,6 +90,15 @@ def diff_text(found: Comparison, top: int) -> list[str]:
     return lines
 
 
+def diff_rows(found: Comparison, top: int) -> list[str]:
+    """The rows that changed most alone, under a line that says of what they are."""
+    shown = found.largest(top).tolist()
+    head = (
+        f"{derivative(_of(found), found.b.param)} by {clean(found.by)}: {clean(found.a.name)} and {clean(found.b.name)}"
+    )
+    return [head, *(_rows(found, shown) if shown else ["no path leads there"]), *_rest(found, shown)]
+
+
 def _of(found: Comparison) -> str:
     return found.losses[0] if found.losses is not None and len(found.losses) == 1 else "L"
 

@@ -55,7 +55,7 @@ def train_text(trained: Trained) -> list[str]:
         headings += [f"reach of {typeset(name)}" for name in history.watched]
     lines = [
         f"{trained.network.cell} network, {int(trained.network.count_parameters()):,} parameters: "
-        f"{state.updates:,} updates by {settings.optimizer}, η = {settings.rate:g}",
+        f"{state.updates:,} updates by {settings.optimizer}, η = {settings.rule.base:g}",
         "",
         *table(headings, rows),
         "",
@@ -73,8 +73,20 @@ def train_text(trained: Trained) -> list[str]:
     if trained.folder is not None:
         folder = clean(str(trained.folder), limit=4000)
         lines += [f"written: {folder}/{trained.checkpoint.name if trained.checkpoint else ''}, {folder}/{MODEL}"]
-        lines += [f"next: unrollviz history {folder}"] if history is not None else []
+        if history is not None:
+            lines += _kept(trained, len(history))
+            lines += [f"next: unrollviz history {folder}, unrollviz debug {folder}"]
     return lines
+
+
+def _kept(trained: Trained, records: int) -> list[str]:
+    """Where the parameters of some records had no room."""
+    if trained.kept >= records:
+        return []
+    return [
+        f"the parameters of {trained.kept:,} of {records:,} records are kept, evenly picked, for debug and diff at @N; "
+        "--keep-mib has room for more, and what is between is made again"
+    ]
 
 
 def picked(count: int, most: int) -> list[int]:

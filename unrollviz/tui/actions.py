@@ -65,6 +65,10 @@ def _undone(state: DebugState) -> bool:
     return bool(state.stepper.undone)
 
 
+def _learns(state: DebugState) -> bool:
+    return state.stepper.learner is not None
+
+
 def _busy(state: DebugState) -> bool:
     return bool(state.busy)
 
@@ -124,8 +128,19 @@ ACTIONS: tuple[Action, ...] = (
     Action("run_back", "R", "back to the last event at the selected node", STEP, change=_RUN_BACK, counted=True),
     Action("continue", "c", "on to the next breakpoint, or watch that stops", STEP, brief="continue", when=_stops),
     Action("continue_back", "C", "back to the last one", STEP, brief="continue", when=_stops),
-    Action("start", "Home", "to the start", STEP, change=_start),
-    Action("end", "End", "to the end", STEP, change=_end),
+    Action("next_iteration", "}", "the same event of the next iteration", STEP, brief="iteration", when=_learns),
+    Action("previous_iteration", "{", "of the iteration before", STEP, brief="iteration", when=_learns),
+    Action("iteration", "G", "go to an iteration", STEP, brief="iteration", when=_learns),
+    Action(
+        "compare",
+        "D",
+        "another iteration and this one side by side: loss, gradients, lags, routes",
+        STEP,
+        brief="compare",
+        when=_learns,
+    ),
+    Action("start", "Home", "to the start of the iteration", STEP, change=_start),
+    Action("end", "End", "to its end", STEP, change=_end),
     Action("count", "0…9", "before a key that moves: so many times, as in 12n", STEP, call="count('{key}')"),
     Action(
         "break_here",
@@ -144,7 +159,7 @@ ACTIONS: tuple[Action, ...] = (
         CHANGE,
         brief="what if",
     ),
-    Action("compare", "X", "old and new side by side again", CHANGE, brief="what if", when=_edited),
+    Action("changed", "X", "old and new side by side again", CHANGE, brief="what if", when=_edited),
     Action("undo", "u", "take the last change back", CHANGE, brief="undo", when=_edited),
     Action("redo", "U", "make it again", CHANGE, brief="redo", when=_undone),
     Action("export", "e", "write the graph, with the selected path, to an SVG file", CHANGE, brief="export"),
@@ -276,6 +291,8 @@ BY_NAME: dict[str, Action] = {action.name: action for action in ACTIONS}
 _TEXTUAL = {
     "]": "right_square_bracket",
     "[": "left_square_bracket",
+    "}": "right_curly_bracket",
+    "{": "left_curly_bracket",
     "?": "question_mark",
     "Left": "left",
     "Right": "right",
@@ -339,6 +356,7 @@ _RANKS = {
     "event": 1,
     "step": 1,
     "phase": 1,
+    "iteration": 1,
     "undo": 2,
     "continue": 2,
     "panel": 4,

@@ -5,13 +5,11 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from textwrap import wrap
 from typing import TypeVar
 
 from textual import events, on
-from textual.screen import ModalScreen
 
 from unrollviz.api import Run
 from unrollviz.arrays import many_objects
@@ -27,6 +25,7 @@ from unrollviz.tui import errands, questions
 from unrollviz.tui import state as to
 from unrollviz.tui.actions import BY_NAME
 from unrollviz.tui.errands import Change
+from unrollviz.tui.iterations import Iterations
 from unrollviz.tui.messages import EventChosen, Lighted, Looked, PathsWanted, Pointed
 from unrollviz.tui.plain import knows_unicode
 from unrollviz.tui.scene import SMALL, Scene, scene
@@ -35,8 +34,6 @@ from unrollviz.tui.stops import Changed, Stops, watched
 from unrollviz.tui.tour import LOSS, Revealed, Tour, fits
 from unrollviz.tui.view import kept
 from unrollviz.tui.web import in_browser
-from unrollviz.tui.window import Window
-from unrollviz.tui.work import Desk, Pulse, Worked
 
 T = TypeVar("T")
 
@@ -105,7 +102,7 @@ AT_ONCE = frozenset((*MOVES, *LOOKS))
 """Keys that the beginning of a long run answers as the whole would."""
 
 
-class DebugApp(Window):
+class DebugApp(Iterations):
     """Does what the keys say: in one place, so that no panel knows another."""
 
     def __init__(
@@ -120,8 +117,6 @@ class DebugApp(Window):
         self.tour, self.begun = tour, begun
         self.failure: UnrollvizError | None = None
         self._held: list[events.Key] = []
-        self.desk = Desk(self)
-        self._waiting: list[Change] = []
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -133,10 +128,6 @@ class DebugApp(Window):
             self.become(replace(self.state, lit=self.state.scene.light_nodes((), -1)))
             self.frame.add_class("-tour")
             self.push_screen(Tour())
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Esc stops the app's work where there is some; else it is the panel's own."""
-        return bool(self.desk.words) if action == "stop" else super().check_action(action, parameters)
 
     # ---- from the beginning of a long run to all of it ---------------------------------------------------------------
 
@@ -202,7 +193,11 @@ class DebugApp(Window):
             return
         if self.state.typed and self._home is not None:  # the digits were a number, and not panels to go to
             self._home.focus()
-        self.become(action.change(self.state, times=int(self.state.typed or 1)))
+        after = action.change(self.state, times=int(self.state.typed or 1))
+        self.become(replace(after, leaving=None))
+        if after.leaving is not None:
+            unit, by = after.leaving
+            self._prepare(lambda stepper: go.moved(stepper, unit, by))
 
     def action_continue(self) -> None:
         self._search(forward=True)
@@ -219,8 +214,12 @@ class DebugApp(Window):
             if self.state.stepper is not started:
                 self.say("the search is dropped: something has changed meanwhile")
                 return
+            words = ", ".join(telling.stop_lines(stepper, hit, forward))
+            if stepper.timeline is not started.timeline:
+                self._prepare(lambda _: stepper, lambda: self.say(words))
+                return
             self.become(to.with_stepper(self.state, stepper))
-            self.say(", ".join(telling.stop_lines(stepper, hit, forward)))
+            self.say(words)
 
         self._do("search", "looking for the next stop", lambda pulse: errands.searched(started, forward, pulse), take)
 
@@ -331,7 +330,7 @@ class DebugApp(Window):
 
         self._do("compare", "comparing", lambda pulse: errands.compared(stepper, pulse), take)
 
-    def action_compare(self) -> None:
+    def action_changed(self) -> None:
         if self.state.stepper.edits:
             self._compare()
         else:
@@ -365,54 +364,3 @@ class DebugApp(Window):
     def _save(self, path: str) -> None:
         stepper = replace(self.state.stepper, view=kept(self.state, self.current_theme.dark))
         self._do("file", "saving", lambda pulse: errands.saved(stepper, path, pulse), self.say)
-
-    # ---- questions and work ------------------------------------------------------------------------------------------
-
-    def _ask(self, window: ModalScreen[str | None], then: Callable[[str], None]) -> None:
-        """Have a name or a line typed, unless it is left."""
-        self.push_screen(window, lambda text: then(text) if text is not None else None)
-
-    def _prepare(self, change: Change | None = None, then: Callable[[], None] = lambda: None, **chosen: str) -> None:
-        """Work out another stepper and its scene. What was asked before, and is not answered yet, is asked again."""
-        self._waiting.append(change or (lambda stepper: go.chosen(stepper, **chosen)))
-        changes, started, like = tuple(self._waiting), self.state.stepper, self.state.scene
-
-        def take(found: tuple[Stepper, Scene]) -> None:
-            self._waiting.clear()
-            stepper, scene = found
-            self.become(to.shown(self.state, scene, to.caught_up(stepper, started, self.state.stepper)))
-            then()
-
-        self._do("scene", "working it out", lambda pulse: errands.prepared(started, like, changes, pulse), take)
-
-    def _do(self, kind: str, words: str, work: Callable[[Pulse], T], take: Callable[[T], None]) -> None:
-        """Have something done in a thread; what goes wrong is said."""
-
-        def done(found: T | UnrollvizError) -> None:
-            self.become(replace(self.state, busy=self.desk.words, note=""))
-            if isinstance(found, UnrollvizError):
-                self._waiting.clear()
-                self._complain(str(found))
-            else:
-                take(found)
-
-        self.desk.ask(kind, words, work, done)
-        self.become(replace(self.state, busy=self.desk.words, note=""))
-
-    def _complain(self, words: str) -> None:
-        """In the second line, or in a window of its own where that is too short."""
-        if len(words) < self.size.width - 1:
-            self.say(words)
-        else:
-            self.say("")
-            self.push_screen(Sheet("this cannot be done", wrap(words, max(min(self.size.width - 8, 80), 10))))
-
-    @on(Worked)
-    def work(self, message: Worked) -> None:
-        if self.desk.take(message):
-            self.become(replace(self.state, busy=self.desk.words))
-
-    def action_stop(self) -> None:
-        self.desk.stop()
-        self._waiting.clear()
-        self.become(replace(self.state, busy="", note="stopped"))

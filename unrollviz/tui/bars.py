@@ -6,7 +6,6 @@ from rich.style import Style
 from rich.text import Text
 from textual.widget import Widget
 
-from unrollviz.debugger.events import PHASES
 from unrollviz.debugger.words import describe
 from unrollviz.names import clean
 from unrollviz.tui.actions import of_now
@@ -29,20 +28,25 @@ class EventBar(Widget):
     def render(self) -> Text:
         look, state = palette(self.app.current_theme.dark), self.state
         line = Text(" ", no_wrap=True, overflow="ellipsis")
-        for index, phase in enumerate(PHASES):
+        for index, phase in enumerate(state.stepper.timeline.phases):
             here = phase == state.now.phase and state.now.event is not None
             line.append(" → " if index else "", look.quiet)
             line.append(BROKEN if phase in state.marks.phases else "", look.wrong)
             line.append(f" {phase} " if here else phase, look.now + Style(reverse=True) if here else look.quiet)
         line.append(f"   {state.cursor:,}/{state.scene.timeline.end:,}", look.text)
+        if state.stepper.learner is not None:
+            count = f"{state.stepper.iteration:,} of {state.stepper.learner.updates:,}"
+            word = "iteration" if line.cell_len + len(count) + 12 <= self.size.width else "it"
+            line.append(f"  {word} ", look.quiet).append(count, look.now)
         if state.typed:
             line.append(f"   {state.typed} ×", look.lit)
         said = Text(clean(state.busy or state.note, 400), look.cotangent)
         room = self.size.width - line.cell_len - 3
-        if said.cell_len <= room:
+        fits = said.cell_len == 0 or said.cell_len <= room
+        if fits:
             line.append("   ").append(said)
         line.truncate(self.size.width, overflow="ellipsis")
-        return line.append("\n").append(self._sentence() if said.cell_len <= room else Text(" ").append(said))
+        return line.append("\n").append(self._sentence() if fits else Text(" ").append(said))
 
     def _sentence(self) -> Text:
         look, state = palette(self.app.current_theme.dark), self.state

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from unrollviz.arrays import many_objects
-from unrollviz.debugger import picture, session
+from unrollviz.debugger import picture, session, telling_iterations
 from unrollviz.debugger import stepper as go
 from unrollviz.debugger.breakpoints import Hit
 from unrollviz.debugger.stepper import Stepper
@@ -65,6 +65,12 @@ def compared(stepper: Stepper, pulse: Pulse) -> Comparison:
     """Before and after all edits."""
     pulse("comparing old and new")
     return stepper.comparison()
+
+
+def iterations_compared(stepper: Stepper, other: int, pulse: Pulse) -> list[str]:
+    """Another iteration and this one, in lines."""
+    pulse(f"comparing with iteration {other:,}")
+    return telling_iterations.compared(stepper, other)
 
 
 def exported(state: DebugState, path: str, pulse: Pulse) -> str:

@@ -7,8 +7,10 @@ import re
 from unrollviz.debugger import picture, whatif
 from unrollviz.debugger import stepper as go
 from unrollviz.debugger.breakpoints import breakpoint_at
+from unrollviz.debugger.expressions import BadExpression
 from unrollviz.debugger.stepper import Stepper
 from unrollviz.graph import names_of, node_named
+from unrollviz.names import clean
 from unrollviz.tui import errands
 from unrollviz.tui.chooser import Chooser
 from unrollviz.tui.complete import words_of
@@ -44,6 +46,35 @@ def go_to(state: DebugState) -> Prompt:
     return Prompt(
         "go to", "", fitted(hint, state.scene.run), lambda text: aim(state.stepper, text), state.scene.layout.nodes
     )
+
+
+def iteration(state: DebugState) -> Prompt:
+    """The number of an iteration to go to."""
+    hint = "the updates made before its forward pass; what is not kept is worked out again\n"
+    return Prompt("go to iteration", "", hint + _range(state.stepper), lambda text: numbered(state.stepper, text))
+
+
+def compared(state: DebugState) -> Prompt:
+    """The number of an iteration to compare this one with; the first is proposed."""
+    stepper = state.stepper
+    first = "0" if stepper.learner is None else str(stepper.learner.first)
+    hint = f"its parameters and those of iteration {stepper.iteration:,}, on the data of this one\n{_range(stepper)}"
+    return Prompt("compare with iteration", first, hint, lambda text: numbered(stepper, text), proposes=True)
+
+
+def _range(stepper: Stepper) -> str:
+    learner = stepper.learner
+    return "" if learner is None else f"{learner.first:,} to {learner.updates:,}; this is {stepper.iteration:,}"
+
+
+def numbered(stepper: Stepper, text: str) -> int:
+    """The number of an iteration that there is. Raises BadExpression."""
+    learner, digits = stepper.learner, text.strip().replace(",", "")
+    if learner is None or not re.fullmatch(r"\d{1,12}", digits):
+        raise BadExpression(f"'{clean(text)}' is no iteration; give the number of updates made before it")
+    if not learner.first <= int(digits) <= learner.updates:
+        raise BadExpression(f"there is no iteration {int(digits):,}; they go from {_range(stepper)}")
+    return int(digits)
 
 
 def aim(stepper: Stepper, text: str) -> int | str:

@@ -12,9 +12,10 @@ from rich.text import Text
 from unrollviz.arrays import Array
 from unrollviz.debugger.words import cotangent, local_jacobian, uses
 from unrollviz.draw.style import MEANINGS
+from unrollviz.draw.text import percent
 from unrollviz.graph import formula
 from unrollviz.jacobians import frobenius
-from unrollviz.names import clean, derivative
+from unrollviz.names import clean, derivative, typeset
 from unrollviz.tui import state as to
 from unrollviz.tui.heat import heat
 from unrollviz.tui.lens import PAGES
@@ -105,8 +106,29 @@ def report(state: DebugState, width: int, height: int, look: Palette) -> Text:
     return page.text
 
 
+def _updated(page: Page) -> None:
+    """What the update has made of a parameter: norms, then step and new value as far as there is room."""
+    state = page.state
+    found = state.now.update(state.node) if page.ready else None
+    if found is None:
+        return
+    name, text, look = state.node, page.text, page.look
+    symbol = typeset(name)
+    text.append(f"{clean(symbol)} ← {clean(symbol)} + Δ{clean(symbol)}", look.now)
+    text.append(f"  {percent(found.ratio(name)).lstrip('+')}  η {found.rate:.4g}\n", look.quiet)
+    sizes = [figure(frobenius(of)) for of in (found.old[name], found.step(name), found.new[name])]
+    page.say(f"‖{sizes[0]}‖ + ‖{sizes[1]}‖ → ‖{sizes[2]}‖")
+    norms = [figure(frobenius(of[name])) for of in (found.gradients, found.clipped)]
+    if norms[0] != norms[1]:
+        page.say(f"‖∂‖ {norms[0]} clipped to {norms[1]}", quiet=True)
+    for word, values in ((f"step Δ{symbol}", found.step(name)), (f"new {symbol}", found.new[name])):
+        page.say(f"{word}  {shape(values)}", quiet=True)
+        _numbers(page, values, page.room[1])
+
+
 def _overview(page: Page) -> None:
     node, state = page.node, page.state
+    _updated(page)
     if node["op"] is not None:
         page.say(formula(state.scene.run.graph, state.node, stop=state.scene.timeline.graph))
         if state.now.computed(state.node):

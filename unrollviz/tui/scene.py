@@ -16,7 +16,7 @@ from unrollviz.arrays import beat, many_objects
 from unrollviz.debugger.timeline import UNITS, Timeline, timeline
 from unrollviz.draw.layout import EdgeName, Layout, Place, layout
 from unrollviz.errors import NonFinite
-from unrollviz.graph import names_of
+from unrollviz.graph import Graph, names_of
 from unrollviz.jacobians import frobenius
 from unrollviz.paths import Path, PathSet, PathTable
 from unrollviz.tui.spans import turns
@@ -189,6 +189,18 @@ def scene(
         listed = Listed(None, None, None, pending=True)
     if like is not None and same:
         return replace(like, run=run, detail=detail, target=target, listed=listed)
+    symbols = max((cell_len(symbol_of(node)) for _, node in graph.nodes(data=True) if "symbol" in node), default=0)
+    if like is not None and _drawn_alike(graph, like.timeline.graph):
+        return replace(
+            like,
+            run=run,
+            detail=detail,
+            losses=tuple(losses),
+            target=target,
+            timeline=steps,
+            symbols=symbols,
+            listed=listed,
+        )
     where = layout(graph)
     names, copies = _occupied(where)
     roles = {place.row: graph.nodes[name]["role"] for name, place in where.nodes.items()}
@@ -204,8 +216,15 @@ def scene(
         copies,
         _columns(where),
         tuple(roles[row] for row in range(len(where.rows))),
-        max((cell_len(symbol_of(node)) for _, node in graph.nodes(data=True) if "symbol" in node), default=0),
+        symbols,
         listed,
+    )
+
+
+def _drawn_alike(one: Graph, other: Graph) -> bool:
+    """Whether two graphs have the same nodes and edges: of two iterations, say."""
+    return list(one.nodes(data="role")) == list(other.nodes(data="role")) and list(one.edges(keys=True)) == list(
+        other.edges(keys=True)
     )
 
 
@@ -239,6 +258,7 @@ def _foresee(steps: Timeline) -> None:
         steps.stops(unit)
     beat()
     _ = steps.crossed_at, steps.columns
+    _ = steps.learning.known if steps.learning is not None else None
 
 
 def _list_paths(run: Run, detail: str, losses: Sequence[str], target: str) -> Listed:

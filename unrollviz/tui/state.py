@@ -42,6 +42,7 @@ class DebugState:
         lens: what of the selected node the inspector shows.
         wanted: which paths are listed, and in which order.
         view: how the gradient is taken apart in the flow panel; one of apart.VIEWS.
+        leaving: a move that leads to another iteration, for the app to make: the unit and by how many.
     """
 
     stepper: Stepper
@@ -58,6 +59,7 @@ class DebugState:
     lens: Lens = OVERVIEW
     wanted: Wanted = EVERY
     view: str = "tree"
+    leaving: tuple[str, int] | None = None
 
     @property
     def cursor(self) -> int:
@@ -85,7 +87,7 @@ class DebugState:
         event, edges = self.now.event, list[EdgeName]()
         if event is not None and event.head is not None:
             edges = [(event.node, event.head, event.key)]
-        elif event is not None and event.phase != "sum":
+        elif event is not None and event.phase not in ("sum", "update"):
             edges = list(self.scene.timeline.graph.in_edges(event.node, keys=True))
         return sparse(self.scene.layout, edges)
 
@@ -151,7 +153,10 @@ def at(state: DebugState, cursor: int) -> DebugState:
 
 
 def moved(state: DebugState, unit: str, by: int) -> DebugState:
-    """The state `by` units of the stepper's UNITS further on, or back where negative."""
+    """The state `by` units of the stepper's UNITS further on, or back where negative; or the wish to leave the
+    iteration, which takes a moment."""
+    if go.leaves(state.stepper, unit, by):
+        return replace(state, leaving=(unit, by))
     after = go.moved(state.stepper, unit, by)
     if after.cursor == state.cursor:
         return replace(state, note="this is the end" if by > 0 else "this is the start")
@@ -209,6 +214,12 @@ def shown(state: DebugState, scene: Scene, stepper: Stepper | None = None) -> De
     after = replace(state, stepper=stepper, scene=scene, lit=lit, wanted=wanted, busy="", note="")
     if same:
         return after
+    if (
+        stepper.iteration != state.stepper.iteration and scene.layout is state.scene.layout
+    ):  # another iteration: the same picture with other numbers
+        lit = scene.light_nodes(state.lit.nodes, state.lit.row)
+        lit = replace(lit, paths=scene.listed.paths if state.lit.paths is not None else None)
+        after = replace(after, lit=lit, wanted=state.wanted)
     first = next(iter(scene.names))
     spot = _place_of_event(scene, stepper.state, ahead=True) or first
     marked = marks(stepper.breakpoints, scene.timeline)
@@ -229,7 +240,8 @@ def caught_up(result: Stepper, started: Stepper, now: Stepper) -> Stepper:
         return result
     event: Event | None = now.state.event
     cursor = now.cursor if result.timeline is now.timeline else result.timeline.near(event) if event else 0
-    return replace(result, cursor=cursor, before=cursor, breakpoints=now.breakpoints, watches=now.watches)
+    caught = replace(result, cursor=cursor, before=cursor, earlier=None)
+    return replace(caught, breakpoints=now.breakpoints, watches=now.watches)
 
 
 def broken_here(state: DebugState) -> DebugState:
