@@ -120,10 +120,15 @@ def debug(
 
 
 def _begun(loss: str | None, param: str | None, model: dict[str, Any]) -> Begun | None:
-    """The beginning of a long run; None where there is none, or where what is asked for is not in it."""
+    """The beginning of a long run; None where there is none, where what is asked for is not in it, and where there are
+    iterations, each of which is a run of its own."""
+    from unrollviz import runs
     from unrollviz.cli.model import begin
 
-    begun = begin(**model)
+    spec, iterated = model["spec"], (*RULE, "iterations", "instances")
+    if any(map(_given, iterated)) or (spec is not None and runs.is_run(split(spec)[0])):
+        return None
+    begun = begin(**{name: value for name, value in model.items() if name not in iterated})
     asked = [name for name in (loss, param) if name is not None]
     return begun if begun is not None and all(name in begun.first.graph for name in asked) else None
 
