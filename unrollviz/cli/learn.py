@@ -138,10 +138,9 @@ def _list(kept: dict[str, Kept]) -> list[str]:
         at = f"question {one.at + 1}" if one.at else ""
         rows.append([str(number), lesson.name, lesson.title, finished if one.finished else "", at])
     lines = [line.rstrip() for line in table(["#", "name", "lesson", "finished", "now at"], rows, left=(1, 2, 3, 4))]
-    scores = (
-        "finished: so many questions right at once, at best. " if any(one.finished for one in kept.values()) else ""
-    )
-    return [*lines, "", f"{scores}{_footer(kept)}"]
+    known = any(one.best[1] for one in kept.values())
+    scores = ["finished: how many questions were right at once, at best"] if known else []
+    return [*lines, "", *scores, _footer(kept)]
 
 
 def _footer(kept: dict[str, Kept]) -> str:
