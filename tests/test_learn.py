@@ -362,6 +362,8 @@ def test_choices_as_people_type_them(typed):
         (("3 times", "70 times", "5,000 times"), ["5000", "5,000", "5,000 times", "c"], 2),
         (("3 times", "70 times", "5,000 times"), ["3", "times", "7"], None),
         (("via s₄", "via s₃"), ["s3", "s_3", "2"], 1),
+        (("via s₂", "via s₁"), ["1", "2"], None),
+        (("in time", "s_k for s_(k-1)"), ["1", "a"], 0),
     ],
 )
 def test_choices_by_letter_number_or_words_and_never_where_two_could_be_meant(options, typed, chosen):

@@ -232,8 +232,9 @@ class Choice:
 
 
 def _numbers(text: str) -> set[float]:
-    """The numbers that stand in `text`."""
-    found = (spelling.number(part) for part in re.findall(r"\d[\d,.]*\d|\d", spelling.plain(text)))
+    """The numbers that stand in `text`, alone or in a name as s₄, not those of a formula as k-1."""
+    parts = re.findall(r"(?:(?<!\S)|(?<=[A-Za-z]))\d(?:[\d,.]*\d)?", spelling.plain(text))
+    found = map(spelling.number, parts)
     return {typed.value for typed in found if typed}
 
 

@@ -106,8 +106,8 @@ def _bent(small: Run, large: Run, bent: Run) -> Ask:
         ),
         (
             "A factor is now tanh′(a) w, and tanh′ is below 1 wherever a is not 0.",
-            f"The state settles at {state:.2f}. There tanh′ = 1 - s² is {1 - state**2:.2f}, and a factor "
-            f"{LARGE} · {1 - state**2:.2f} = {LARGE * (1 - state**2):.2f}.",
+            f"The state settles at {state:.3f}. There tanh′ = 1 - s² is {1 - state**2:.3f}, and a factor "
+            f"{LARGE} · {1 - state**2:.3f} = {LARGE * (1 - state**2):.3f}.",
         ),
         f"{flat:.2g} is left: tanh′ wins over w. A weight above 1 does not mean that gradients explode.\n"
         + "\n".join("  " + line for line in _table(rows)),
