@@ -135,6 +135,7 @@ def test_hint_skip_back_help_and_quit(lesson):
         (["no idea", "*"], RIGHT),
         (["hint", "*"], HELPED),
         (["-7", "*"], HELPED),
+        (["8", "*"], HELPED),
         (["-7", "-8"], REVEALED),
         (["hint", "skip"], SKIPPED),
         (["-7", "-8", "back", "*"], REVEALED),
@@ -143,7 +144,7 @@ def test_hint_skip_back_help_and_quit(lesson):
     ],
 )
 def test_the_score_says_how_a_question_went_and_going_back_does_not_mend_it(typed, outcome):
-    question = Ask("How many?", Number(9), ("Some.", "More."), "So many.")
+    question = Ask("How many?", Number(9), ("Some.", "More."), "So many.", ((Number(8), "One more."),))
     session = opened(Lesson("two", "Two", "", lambda: (question, question), ())).session
     for line in typed:
         session = taken(session, line.replace("*", "9")).session
