@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -12,14 +15,59 @@ from typing import Any
 
 import click
 
+NARROWEST = 20
+"""Columns that are written even where the terminal says that it has fewer."""
+
+_SIGNS = re.escape("=·+×⊙*/≤≥<>→-")
+_BESIDE_A_SIGN = re.compile(rf" (?=[{_SIGNS}] )|(?<= [{_SIGNS}]) ")
+_BRACKETS = re.compile(r"\((?:[^()]|\([^()]*\)){1,40}\)")
+_WORD = re.compile(r"(?<!\S)[A-Za-z]{2,}[.,:;]?(?!\S)")
+_DRAWN = re.compile(r"\S {2,}\S|\x1b|[─│┌├└⎡⎢⎣]")
+
 
 def say(lines: Iterable[str]) -> None:
-    """Print lines to stdout, in ASCII where it knows nothing else."""
+    """Print lines to stdout, in ASCII where it knows nothing else; on a terminal, prose wraps at its words."""
     if not knows_unicode():
         from unrollviz.draw.text import ascii_only
 
         lines = map(ascii_only, lines)
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+        lines = (part for line in lines for part in (wrapped(line, width) if is_prose(line) else [line]))
     _write(f"{line}\n" for line in lines)
+
+
+def is_prose(line: str) -> bool:
+    """Whether a line is a sentence or so: it has words and no colours, and is no row of a table, matrix or drawing."""
+    return not _DRAWN.search(line) and len(_WORD.findall(line)) >= 4
+
+
+def wrapped(line: str, width: int, hanging: str = "") -> list[str]:
+    """A line in parts of at most `width` columns, broken between words, and within a formula only where it must be."""
+    if len(line) <= width:
+        return [line]
+    indent = line[: len(line) - len(line.lstrip())]
+    kept = _BRACKETS.sub(lambda found: _joined(found[0]) if _BESIDE_A_SIGN.search(found[0]) else found[0], line)
+    kept = _BESIDE_A_SIGN.sub("\xa0", kept)
+    kept = _loosened(_loosened(kept, width // 2, "\xa0="), width, "\xa0")
+    parts = textwrap.wrap(
+        kept,
+        max(width, NARROWEST),
+        subsequent_indent=indent + hanging,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [part.replace("\xa0", " ") for part in parts] or [""]
+
+
+def _loosened(text: str, longest: int, at: str) -> str:
+    """`text` that may break at `at` too in what is longer."""
+    chunks = text.split(" ")
+    return " ".join(chunk if len(chunk) <= longest else chunk.replace(at, at.replace("\xa0", " ")) for chunk in chunks)
+
+
+def _joined(text: str) -> str:
+    return text.replace(" ", "\xa0")
 
 
 def knows_unicode() -> bool:

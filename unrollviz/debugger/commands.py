@@ -214,6 +214,12 @@ def _editor(kind: str) -> Do:
     return do
 
 
+def _undo(stepper: Stepper, arguments: str) -> Answer:
+    after = go.undone(stepper)
+    answer = _changed(after)
+    return replace(answer, lines=[f"taken back: {after.undone[0].text}", *answer.lines])
+
+
 def _changed(stepper: Stepper) -> Answer:
     if not stepper.edits:
         return Answer(stepper, ["nothing is changed"])
@@ -300,7 +306,7 @@ COMMANDS: tuple[Command, ...] = (
             ("clip", FORMS["clip"], "scale a cotangent, or the gradient, down to a norm"),
         )
     ),
-    Command(("undo", "u"), "", "take the last change back", lambda s, a: _changed(go.undone(s))),
+    Command(("undo", "u"), "", "take the last change back", _undo),
     Command(("redo", "r"), "", "make it again", lambda s, a: _changed(go.redone(s))),
     Command(("diff",), "", "before and after all changes, side by side", lambda s, a: _changed(s)),
     Command(("save",), "FILE", "save the session", _save),

@@ -237,7 +237,8 @@ def paths(stepper: Stepper, rows: int) -> list[str]:
     """The exact number of paths, and the first of them. Raises NonFinite where the gradient overflows."""
     found = stepper.run.paths(stepper.losses, stepper.target, detail=stepper.detail)
     symbol = derivative(of_losses(stepper.losses), stepper.target)
-    lines = [f"{symbol} is a sum over {integer(found.count)} paths; its norm is {number(found.total_norm)}"]
+    plural = "" if found.count == 1 else "s"
+    lines = [f"{symbol} is a sum over {integer(found.count)} path{plural}; its norm is {number(found.total_norm)}"]
     listed = [
         [
             integer(path.rank + 1),
@@ -270,10 +271,11 @@ def path(found: Path) -> list[str]:
 
 def difference(compared: Comparison) -> list[str]:
     """Old and new side by side: loss, gradients, paths."""
+    whole = of_losses([name for name, _, _ in compared.losses])
     rows = [["loss", *_change(*compared.loss), ""]]
     rows += [[clean(name), *_change(old, new), ""] for name, old, new in compared.losses if old != new]
     rows += [
-        [f"norm of ∂L/∂{clean(row.name)}" if row.name != "gradient" else "norm of the gradient",
+        [f"norm of {clean(derivative(whole, row.name))}" if row.name != "gradient" else "norm of the gradient",
          *_change(row.old, row.new), "" if math.isnan(row.cosine) else f"{row.cosine:.6f}"]
         for row in compared.gradients
     ]  # fmt: skip
@@ -283,8 +285,8 @@ def difference(compared: Comparison) -> list[str]:
     lines = table(["", "old", "new", "new − old", "cosine"], rows, left=(0,))
     if compared.vanished is None:
         lines.append(f"{integer(old - new)} paths have vanished, too many to list")
-    elif compared.vanished:
-        lines.append(f"{len(compared.vanished)} paths have vanished:")
+    elif gone := len(compared.vanished):
+        lines.append(f"{gone} path{' has' if gone == 1 else 's have'} vanished:")
         lines += [f"  {clean(' → '.join(map(typeset, nodes)))}" for nodes in compared.vanished[:SHOWN]]
         if len(compared.vanished) > SHOWN:
             lines.append(f"  {len(compared.vanished) - SHOWN} more")

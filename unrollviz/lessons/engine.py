@@ -14,7 +14,7 @@ TRIES = 2
 """Wrong answers to a question before its answer is revealed."""
 
 WORDS: dict[str, str] = {
-    "hint": "a hint",
+    "hint": "a hint; asked again, a stronger one",
     "skip": "show the answer and go on",
     "back": "to the question before",
     "quit": "leave; the lesson goes on from here the next time",
@@ -22,10 +22,18 @@ WORDS: dict[str, str] = {
 }
 """What can be typed at every question instead of an answer."""
 
-BENCH = ("paths", "path", "cut", "undo", "diff", "info", "print", "loss", "param")
+BENCH = ("paths", "path", "cut", "undo", "diff", "info", "print")
 """The debugger's commands that can be typed where a lesson has a bench."""
 
-RIGHT, REVEALED, SKIPPED = "right", "revealed", "skipped"
+RIGHT, HELPED, REVEALED, SKIPPED = "right", "helped", "revealed", "skipped"
+
+OUTCOMES: dict[str, tuple[str, ...]] = {
+    "right at once": (RIGHT,),
+    "after a hint or a second try": (HELPED,),
+    "shown": (REVEALED, SKIPPED),
+}
+"""How a question can have gone, in words. HELPED stands from the first hint or wrong answer on; once an answer has
+been shown, or was right at once, going back changes nothing."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +51,8 @@ class Session:
     Attributes:
         lesson, steps: the lesson and its steps.
         at: the question, counted from 0; as many as there are where the lesson is finished.
-        outcomes: question -> how it ended: right, revealed or skipped.
-        wrong: wrong answers to this question.
+        outcomes: question -> how it went, one of OUTCOMES.
+        wrong, hints: wrong answers to this question since it was put, and hints that were given.
         left: it was left by `quit`.
         bench: the debugger that can be asked.
     """
@@ -54,6 +62,7 @@ class Session:
     at: int = 0
     outcomes: tuple[tuple[int, str], ...] = ()
     wrong: int = 0
+    hints: int = 0
     left: bool = False
     bench: Stepper | None = None
 
@@ -73,9 +82,24 @@ class Session:
         return step
 
     @property
-    def right(self) -> int:
-        """How many questions were answered right."""
-        return sum(outcome == RIGHT for _, outcome in self.outcomes)
+    def score(self) -> str:
+        """`4 of 6 right at once, 1 after a hint or a second try, 1 shown`"""
+        counts = {words: sum(one in kinds for _, one in self.outcomes) for words, kinds in OUTCOMES.items()}
+        first, *others = ((words, count) for words, count in counts.items())
+        told = [f"{first[1]} of {len(self.questions)} {first[0]}"]
+        return ", ".join(told + [f"{count} {words}" for words, count in others if count])
+
+    def settled(self, outcome: str) -> Session:
+        """With an outcome of the question at hand, unless it has one that stands."""
+        known = dict(self.outcomes)
+        now = known.get(self.at)
+        if now is None or (now == HELPED and outcome in (REVEALED, SKIPPED)):
+            known[self.at] = outcome
+        return replace(self, outcomes=tuple(sorted(known.items())))
+
+    def moved(self, at: int) -> Session:
+        """At another question, as it is put the first time, with a bench on which nothing has been changed."""
+        return replace(self, at=at, wrong=0, hints=0, bench=_bench(self.lesson))
 
 
 @dataclass(frozen=True)
@@ -90,9 +114,8 @@ def opened(lesson: Lesson, at: int = 0, outcomes: tuple[tuple[int, str], ...] = 
     """The lesson at a question, the first where there is no such one; what it begins with is told in any case."""
     session = Session(lesson, lesson.steps(), bench=_bench(lesson))
     if 0 < at < len(session.questions):
-        session = replace(session, at=at, outcomes=tuple(pair for pair in outcomes if pair[0] < at))
-    title = (Line(lesson.title, "title"), Line(""))
-    return Turn(session, (*title, *(_told(session, 0) if session.at else ()), *_shown(session)))
+        session = replace(session, at=at, outcomes=tuple(pair for pair in outcomes if pair[0] <= at))
+    return Turn(session, (*(_told(session, 0) if session.at else ()), *_shown(session)))
 
 
 def _bench(lesson: Lesson) -> Stepper | None:
@@ -120,10 +143,19 @@ def _judged(session: Session, typed: str) -> Turn:
         return Turn(session, (Line(found.remark, "note"),))
     if found.right:
         return _gone_on(session, RIGHT, " ".join(filter(None, ("Right.", found.remark, question.tells))), "right")
-    if session.wrong + 1 < TRIES:
-        words = " ".join(filter(None, ("Not yet.", found.remark, "" if found.helps else question.hint)))
-        return Turn(replace(session, wrong=session.wrong + 1), (Line(words, "wrong"),))
-    return _gone_on(session, REVEALED, _answer(question, f"No. {found.remark}".strip()), "wrong")
+    if session.wrong + 1 == TRIES:
+        return _gone_on(session, REVEALED, _answer(question, f"No. {found.remark}".strip()), "wrong")
+    tried = replace(session.settled(HELPED), wrong=session.wrong + 1)
+    hint, told = ("", tried) if found.helps else _next_hint(tried)
+    words = " ".join(filter(None, ("Not yet.", found.remark, hint)))
+    left = Line("(Another wrong answer, and the solution is shown.)", "note")
+    return Turn(told, (*_lines(words, "wrong"), *([left] if tried.wrong + 1 == TRIES else [])))
+
+
+def _next_hint(session: Session) -> tuple[str, Session]:
+    """The next hint that has not been given, nothing where there is none, and the session behind it."""
+    hints = session.question.hints[session.hints :]
+    return (hints[0], replace(session.settled(HELPED), hints=session.hints + 1)) if hints else ("", session)
 
 
 def _answer(question: Ask, word: str) -> str:
@@ -131,8 +163,7 @@ def _answer(question: Ask, word: str) -> str:
 
 
 def _gone_on(session: Session, outcome: str, said: str, tone: str) -> Turn:
-    outcomes = (*(pair for pair in session.outcomes if pair[0] != session.at), (session.at, outcome))
-    after = replace(session, at=session.at + 1, outcomes=outcomes, wrong=0, bench=_bench(session.lesson))
+    after = session.settled(outcome).moved(session.at + 1)
     return Turn(after, (*_lines(said, tone), Line(""), *_shown(after)))
 
 
@@ -140,9 +171,8 @@ def _shown(session: Session) -> tuple[Line, ...]:
     """What is told before the question at hand, and the question; at the end the rest, and how it went."""
     told = _told(session, session.at)
     if session.finished:
-        score = f"Done: {session.right} of {len(session.questions)} right. {session.lesson.teaches}"
         tries = [Line(f"  {command}") for command in session.lesson.tries]
-        return (*told, Line(score, "title"), Line("To go on:"), *tries)
+        return (*told, Line(f"Done: {session.score}.", "title"), Line(session.lesson.teaches), Line("Try:"), *tries)
     question = session.question
     number = f"Question {session.at + 1} of {len(session.questions)}. "
     first, *rest = _lines(question.asks, "ask")
@@ -166,7 +196,8 @@ def _lines(text: str, tone: str = "text") -> list[Line]:
 
 
 def _hint(session: Session) -> Turn:
-    return Turn(session, (Line(session.question.hint, "hint"),))
+    hint, after = _next_hint(session)
+    return Turn(after, (Line(hint or "There are no more hints; skip shows the answer.", "hint" if hint else "note"),))
 
 
 def _skip(session: Session) -> Turn:
@@ -176,7 +207,7 @@ def _skip(session: Session) -> Turn:
 def _back(session: Session) -> Turn:
     if session.at == 0:
         return Turn(session, (Line("This is the first question.", "note"),))
-    before = replace(session, at=session.at - 1, wrong=0, bench=_bench(session.lesson))
+    before = session.moved(session.at - 1)
     return Turn(before, _shown(before))
 
 
@@ -205,7 +236,9 @@ def _tool(session: Session, typed: str) -> Turn | None:
         if name.lower() == tool.name:
             return Turn(session, tuple(Line(f"  {line}") for line in tool.says(session.bench)))
     if name not in BENCH:
-        return None
+        elsewhere = name in BY_NAME and name == BY_NAME[name].names[0]
+        note = f"{name} is a command of unrollviz debug; help lists those that are at hand here."
+        return Turn(session, (Line(note, "note"),)) if elsewhere else None
     try:
         answer = obey(session.bench, typed)
     except UnrollvizError as error:

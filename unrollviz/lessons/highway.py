@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from unrollviz.api import Network, Run, unroll
 from unrollviz.draw.text import bar, integer, percent, table
+from unrollviz.flow import Flow
 from unrollviz.jacobians import frobenius
 from unrollviz.lessons.answers import Choice, Number
 from unrollviz.lessons.steps import Ask, Step, Tell
 from unrollviz.names import derivative, typeset
 
 STEPS, HIDDEN, OPENED = 20, 8, 2.0
+BACK = STEPS - 1
+"""Steps from the last state back to that of step 1."""
 MOST = STEPS // 2
 """Uses of the highway from which on a path is said to run mostly on it."""
+SHOWN = 6
+"""Rows of the table, those of the most uses."""
+LOSS = f"L{STEPS}"
+AT_CELL = derivative(LOSS, "c1")
 
 
 def network_run(cell: str, forget: float = 0.0) -> Run:
@@ -32,21 +40,38 @@ def mean_forget(run: Run) -> float:
     return float(np.mean([run.graph.nodes[f"f{t}"]["value"] for t in range(2, STEPS + 1)]))
 
 
+@dataclass(frozen=True)
+class Runs:
+    """The networks that are compared, over the same sequence.
+
+    Attributes:
+        elman: an Elman network.
+        shut, opened: an LSTM with forget biases of 0, and the same with OPENED added to them.
+    """
+
+    elman: Run
+    shut: Run
+    opened: Run
+
+    @property
+    def gain(self) -> float:
+        """How many times as much of c_t as before a step on the highway keeps when the gates are opened."""
+        return mean_forget(self.opened) / mean_forget(self.shut)
+
+
+def reaching(run: Run) -> float:
+    """The norm of the last loss's gradient with respect to the state of step 1: c₁, or s₁."""
+    return frobenius(run.gradient("c1" if "c1" in run.graph else "s1", LOSS))
+
+
+def by_uses(run: Run) -> Flow:
+    """The gradient of c₁ by how often its paths take the highway."""
+    return run.flow("c1", by="route:highway", losses=LOSS)
+
+
 def steps() -> tuple[Step, ...]:
-    elman, shut, open_ = network_run("elman"), network_run("lstm"), network_run("lstm", OPENED)
-    loss = f"L{STEPS}"
-    at_cell, at_state = derivative(loss, "c1"), derivative(loss, "s1")
-    norms = [frobenius(run.gradient(node, loss)) for run, node in ((elman, "s1"), (shut, "c1"), (open_, "c1"))]
-    flow = open_.flow("c1", by="route:highway", losses=loss)
-    uses = flow.labels[:, 0]
-    share = float(flow.shares[uses >= MOST].sum())
-    part = sum(count for use, count in zip(uses, flow.counts, strict=True) if use >= MOST) / sum(flow.counts)
-    rows = [
-        [str(use), integer(count), f"{norm:.2g}", percent(part_), bar(part_, 14)]
-        for use, count, norm, part_ in zip(uses, flow.counts, flow.norms, flow.shares, strict=True)
-        if use >= STEPS - 6
-    ]
-    first, back = mean_forget(shut), STEPS - 1
+    runs = Runs(network_run("elman"), network_run("lstm"), network_run("lstm", OPENED))
+    flow = by_uses(runs.opened)
     return (
         Tell(
             "An LSTM carries a second state c, the cell state:\n"
@@ -54,55 +79,111 @@ def steps() -> tuple[Step, ...]:
             "f, i and o are gates between 0 and 1, computed by sigmoids from x_t and h_(t-1). The way "
             "straight from c_t to c_(t-1), over f_t ⊙ c_(t-1), is called the highway."
         ),
-        _highway_factor(shut),
-        Ask(
-            f"With forget biases of 0 the forget gates of this random LSTM are {first:.2f} on average. If every one "
-            f"were 0.5: what is left of a gradient after {back} steps on the highway?",
-            Number(0.5**back, 0.05, 3),
-            "The factors along a path are multiplied. You may type 2^10 for a power.",
-            f"0.5^{back}. A half open gate is no highway.",
-            ((Number(0.5 * back, 0.05), "That is a sum; along a path factors are multiplied."),),
-        ),
-        Ask(
-            f"So guess: how does ‖{at_cell}‖ of this LSTM compare with ‖{at_state}‖ of an Elman network of "
-            f"the same size, both with {HIDDEN} units and orthogonal weights?",
-            Choice(("it is larger", "it is smaller"), int(norms[1] < norms[0])),
-            "The LSTM halves a gradient at every step. An orthogonal W keeps norms; only tanh′ takes something away.",
-            f"{norms[1]:.2g} against {norms[0]:.2g}. It is not the name LSTM that helps.",
-        ),
+        _highway_factor(runs.shut),
+        _half_open(runs),
+        _against_elman(runs),
         Tell(
-            f"Now {OPENED:g} is added to the forget biases b_f. The gates then are {mean_forget(open_):.2f} on average."
+            f"Now {OPENED:g} is added to the forget biases b_f. The gates then are {mean_forget(runs.opened):.2f} on "
+            "average."
         ),
-        Ask(
-            f"By how much does that change ‖{at_cell}‖?",
-            _grown(norms[2] / norms[1]),
-            f"Every step on the highway now keeps {mean_forget(open_) / first:.2f} times as much as before; there are "
-            f"{back} of them.",
-            f"From {norms[1]:.2g} to {norms[2]:.2g}. That is why forget biases begin at 1 or 2 (Gers, Schmidhuber & "
-            "Cummins 2000; Jozefowicz, Zaremba & Sutskever 2015).",
-        ),
+        _opened(runs),
         Tell(
-            f"From {typeset(loss)} back to c₁ lead {integer(sum(flow.counts))} paths: at every step a path may take "
-            f"the highway, or a detour through a gate and its W. {100 * part:.2g} % of them take the highway for "
-            f"{MOST} or more of the {back} steps."
+            f"From {typeset(LOSS)} back to c₁ lead {integer(sum(flow.counts))} paths: at every step a path may take "
+            "the highway, or a detour through a gate and its W. Which of them it takes is called its route. "
+            f"{_few(flow)} of the paths take the highway for {MOST} or more of the {BACK} steps."
         ),
-        Ask(
-            f"Guess: what share of the gradient do these {100 * part:.2g} % of the paths carry?",
-            _carried(share),
+        _carried(flow),
+        _what_to_look_at(),
+    )
+
+
+def _half_open(runs: Runs) -> Ask:
+    return Ask(
+        f"With forget biases of 0 the forget gates of this random LSTM are {mean_forget(runs.shut):.2f} on average. If "
+        f"every one were 0.5: what is left of a gradient after {BACK} steps on the highway?",
+        Number(0.5**BACK, 3),
+        ("The factors along a path are multiplied.", f"0.5^{BACK}; a power may be typed just so."),
+        f"0.5^{BACK}. A half open gate is no highway.",
+        ((Number(0.5 * BACK), "That is a sum; along a path factors are multiplied."),),
+    )
+
+
+def _against_elman(runs: Runs) -> Ask:
+    elman, shut = reaching(runs.elman), reaching(runs.shut)
+    return Ask(
+        f"So guess: how does ‖{AT_CELL}‖ of this LSTM compare with ‖{derivative(LOSS, 's1')}‖ of an Elman network of "
+        f"the same size, both with {HIDDEN} units and orthogonal weights?",
+        Choice(("it is larger", "it is smaller"), int(shut < elman)),
+        (
+            "The highway halves a gradient at every step. An orthogonal W keeps norms; only tanh′ takes away.",
+            f"For the Elman network it is {elman:.2g}.",
+        ),
+        f"{shut:.2g} against {elman:.2g}. It is not the name LSTM that helps.",
+    )
+
+
+def _opened(runs: Runs) -> Ask:
+    before, after = reaching(runs.shut), reaching(runs.opened)
+    alone = [float(by_uses(run).norms[-1]) for run in (runs.shut, runs.opened)]
+    return Ask(
+        f"By how much does that change ‖{AT_CELL}‖?",
+        _grown(after / before),
+        (
+            f"Every step on the highway now keeps {runs.gain:.2f} times as much as before, and there are {BACK} steps: "
+            "their factors are multiplied.",
+            f"{runs.gain:.2f}^{BACK} is about {float(f'{runs.gain**BACK:.1g}'):,.0f}. The whole grows less than that, "
+            "since detours, which gain less, carried a part before; but the power shows the order of it.",
+        ),
+        f"From {before:.2g} to {after:.2g}. The one path that takes the highway all the way grew from {alone[0]:.2g} "
+        f"to {alone[1]:.2g}, {float(f'{alone[1] / alone[0]:.2g}'):,.0f} times. The whole grew less: before, detours "
+        "carried nearly all of it. That is why forget biases begin at 1 or 2 (Gers, Schmidhuber & Cummins 2000; "
+        "Jozefowicz, Zaremba & Sutskever 2015).",
+    )
+
+
+def _few(flow: Flow) -> str:
+    """The part of the paths that run mostly on the highway."""
+    many = sum(count for uses, count in zip(flow.labels[:, 0], flow.counts, strict=True) if uses >= MOST)
+    return f"{100 * many / sum(flow.counts):.2g} %"
+
+
+def _carried(flow: Flow) -> Ask:
+    share = float(flow.shares[flow.labels[:, 0] >= MOST].sum())
+    return Ask(
+        f"Guess: what share of the gradient do these {_few(flow)} of the paths carry?",
+        Choice(("less than 10 %", "about half", "more than 90 %"), 0 if share < 0.1 else (2 if share > 0.9 else 1)),
+        (
             "A detour passes a weight, a sigmoid's slope (at most 0.25) and a tanh. The highway passes only f.",
-            f"{percent(share)}. By uses of the highway:\n"
-            + "\n".join("  " + line for line in table(["highway", "paths", "norm", "share", ""], rows, left=(4,))),
+            "A path with many detours has many such small factors; there are very many of these paths, but each "
+            "carries next to nothing.",
         ),
-        Ask(
-            "You train an LSTM and it does not learn what happened long ago. Which of these do you look at first?",
-            Choice(
-                ("the forget gates and their share of the routes", "the number of paths", "the size of U"),
-                0,
-                ("", "Their number is vast in any case; nearly all of them carry nothing.", "U acts within a step."),
-            ),
-            "What decided between a gradient of 0.00003 and one of 0.1 above?",
-            "unrollviz flow --by route:weights,highway and unrollviz diagnose show them, and history while it learns.",
+        f"{100 * share:.1f} %. By how often a path takes the highway:\n"
+        + "\n".join("  " + line for line in table(["highway", "paths", "share", ""], _rows(flow), left=(3,))),
+    )
+
+
+def _rows(flow: Flow) -> list[list[str]]:
+    """The last few rows of a flow by uses of the highway, and above them the rest in one."""
+    figures = list(zip(flow.counts, flow.shares, strict=True))
+    rest, rows = figures[:-SHOWN], list(enumerate(figures))[-SHOWN:]
+    summed = (sum(count for count, _ in rest), float(sum(share for _, share in rest)))
+    told = [(f"up to {rows[0][0] - 1}", summed), *((str(uses), pair) for uses, pair in rows)]
+    return [[uses, integer(count), percent(share), bar(share, 14)] for uses, (count, share) in told]
+
+
+def _what_to_look_at() -> Ask:
+    return Ask(
+        "You train an LSTM and it does not learn what happened long ago. Which of these do you look at first?",
+        Choice(
+            ("the forget gates, and the highway's share", "the number of paths", "the size of U"),
+            0,
+            ("", "Their number is vast in any case; nearly all of them carry nothing.", "U acts within a step."),
         ),
+        (
+            "What decided above whether a gradient reached c₁?",
+            "Only a bias was changed: that of one kind of gate.",
+        ),
+        "unrollviz flow --by route:weights,highway and unrollviz diagnose show them, and history while it learns.",
     )
 
 
@@ -113,10 +194,10 @@ def _highway_factor(run: Run) -> Ask:
     jacobian = path.factors[place].matrix()[0]
     c, f = (run.graph.nodes[name]["value"][0] for name in ("c2", "f2"))
     options = {
+        "the identity, 1 for each unit": np.eye(len(f)),
         "diag(f_t)": np.diag(f),
         "W_f": run.network.params["W_f"],
         "diag(tanh′(c_t))": np.diag(1 - np.tanh(c) ** 2),
-        "1": np.eye(len(f)),
     }
     right = [np.allclose(candidate, jacobian) for candidate in options.values()].index(True)
     return Ask(
@@ -125,13 +206,16 @@ def _highway_factor(run: Run) -> Ask:
             tuple(options),
             right,
             (
+                "So it was in the LSTM of 1997, before it had forget gates.",
                 "",
                 "W_f is inside the gate f_t; it is met only on a detour through the gate.",
                 "tanh is applied to c_t to make h_t, not to make the next c.",
-                "So it was in the LSTM of 1997, before it had forget gates.",
             ),
         ),
-        "Look at f_t ⊙ c_(t-1): an entry of c_(t-1) is multiplied by the same entry of …",
+        (
+            "Look at f_t ⊙ c_(t-1), with f_t held fixed: each entry of c_(t-1) is multiplied by one number.",
+            "⊙ multiplies entry by entry. Which matrix does that, when it multiplies c_(t-1)?",
+        ),
         "No weight and no squashing function: just a number between 0 and 1 for each unit.",
     )
 
@@ -142,7 +226,3 @@ def _grown(ratio: float) -> Choice:
     return Choice(
         tuple(f"it grows about {float(f'{option:.1g}'):,.0f} times" for option in options), options.index(ratio)
     )
-
-
-def _carried(share: float) -> Choice:
-    return Choice(("less than 10 %", "about half", "more than 90 %"), 0 if share < 0.1 else (2 if share > 0.9 else 1))

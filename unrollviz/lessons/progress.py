@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from unrollviz.errors import BadFile
 from unrollviz.files import write_atomically
-from unrollviz.lessons.engine import REVEALED, RIGHT, SKIPPED, Session
+from unrollviz.lessons.engine import OUTCOMES, RIGHT, Session
 
 BYTES_LIMIT = 2**20
 """No more of a file is read."""
@@ -23,21 +23,21 @@ class Kept:
     Attributes:
         at: the question to go on with; 0 where it is to begin anew.
         finished: it has been taken to the end at least once.
-        outcomes: question -> right, revealed or skipped, of the last time.
+        outcomes: question -> how it went, of the last time; see `engine.OUTCOMES`.
+        best: (questions right at once, questions) of the best time it was taken to the end; (0, 0) where unknown.
     """
 
     at: int = 0
     finished: bool = False
     outcomes: tuple[tuple[int, str], ...] = ()
+    best: tuple[int, int] = (0, 0)
 
     def after(self, session: Session) -> Kept:
         """What is to be kept now."""
-        at = 0 if session.finished else session.at
-        return Kept(at, self.finished or session.finished, session.outcomes)
-
-    @property
-    def right(self) -> int:
-        return sum(outcome == RIGHT for _, outcome in self.outcomes)
+        if not session.finished:
+            return Kept(session.at, self.finished, session.outcomes, self.best)
+        right = sum(outcome == RIGHT for _, outcome in session.outcomes)
+        return Kept(0, True, session.outcomes, max(self.best, (right, len(session.questions))))
 
 
 def read(path: Path) -> dict[str, Kept]:
@@ -57,12 +57,16 @@ def read(path: Path) -> dict[str, Kept]:
         raise BadFile(path, "is not the progress of lessons") from error
 
 
+_KNOWN = [outcome for kinds in OUTCOMES.values() for outcome in kinds]
+
+
 def _kept(value: Mapping[str, Any]) -> Kept:
     outcomes = tuple((int(question), str(outcome)) for question, outcome in value["outcomes"].items())
-    at = value["at"]
-    if type(at) is not int or at < 0 or any(outcome not in (RIGHT, REVEALED, SKIPPED) for _, outcome in outcomes):
+    at, (right, of) = value["at"], value.get("best", (0, 0))
+    numbers = all(type(one) is int and one >= 0 for one in (at, right, of))
+    if not numbers or right > of or any(outcome not in _KNOWN for _, outcome in outcomes):
         raise ValueError(value)
-    return Kept(at, value["finished"] is True, outcomes)
+    return Kept(at, value["finished"] is True, outcomes, (right, of))
 
 
 def write(path: Path, lessons: Mapping[str, Kept]) -> None:
@@ -72,7 +76,7 @@ def write(path: Path, lessons: Mapping[str, Kept]) -> None:
     except OSError as error:
         raise BadFile(path, f"cannot be written: {error.strerror}") from error
     value = {
-        name: {"at": kept.at, "finished": kept.finished, "outcomes": {str(q): outcome for q, outcome in kept.outcomes}}
+        name: asdict(kept) | {"outcomes": {str(question): outcome for question, outcome in kept.outcomes}}
         for name, kept in lessons.items()
     }
     write_atomically(path, (json.dumps({"lessons": value}, indent=1) + "\n").encode())

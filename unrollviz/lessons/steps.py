@@ -33,15 +33,15 @@ class Ask:
     Attributes:
         asks: its words; written as a `Tell` is.
         expects: the right answer.
-        hint: what helps, said after a wrong answer or for `hint`.
+        hints: what helps, one after the other, each stronger: after a wrong answer, and for `hint`.
         tells: why the right answer is right.
-        mistakes: (a wrong answer that is often given, what is said to it in place of the hint).
+        mistakes: (a wrong answer that is often given, what is said to it in place of a hint).
         tools: what can be looked into before answering.
     """
 
     asks: str
     expects: Answer
-    hint: str
+    hints: tuple[str, ...]
     tells: str
     mistakes: tuple[tuple[Answer, str], ...] = ()
     tools: tuple[Tool, ...] = ()
@@ -49,7 +49,7 @@ class Ask:
     def judge(self, typed: str) -> Judgement:
         """What is typed, judged; where it is a known mistake, with what is to be said to it."""
         found = self.expects.judge(typed)
-        known = [said for mistake, said in self.mistakes if found.right is False and mistake.judge(typed).right]
+        known = [said for mistake, said in self.mistakes if not found.right and mistake.judge(typed).right]
         return Judgement(False, known[0], helps=True) if known else found
 
 

@@ -16,7 +16,7 @@ LESSONS: tuple[Lesson, ...] = (
     ),
     Lesson(
         "readout",
-        "The gradient of V: a feed-forward chain at each step",
+        "The gradient of V: a chain at each step",
         "You can write down ∂L/∂V of a recurrent network as that of a feed-forward one, step by step.",
         readout.steps,
         ("unrollviz explain L3 V", "unrollviz explain L V"),
