@@ -132,7 +132,7 @@ def test_more_paths_than_float64_holds_are_searched() -> None:
     with pytest.raises(Stopped):
         listing(paths, Wanted(), pulse)
     assert said == [f"searching {integer(paths.count)} paths for the heaviest: 0 partial paths"]
-    assert str(uz.TooManyPaths(10**5000, 7, "take fewer")).startswith("10^5,000 paths are more than the limit of 7")
+    assert str(uz.TooManyPaths(10**5000, 7, "take fewer")).startswith("1.000e+5000 paths are more than the limit of 7")
 
 
 def test_names_are_typeset_alike_with_their_steps_apart() -> None:
