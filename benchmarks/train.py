@@ -21,7 +21,7 @@ from unrollviz.batch import Batch, part, unreduced
 from unrollviz.draw.text import table
 from unrollviz.optim import OPTIMIZERS, Memory, update
 from unrollviz.plan import Plans
-from unrollviz.training import Settings, Training
+from unrollviz.training.state import Settings, Training
 
 UNITS, STEPS, INSTANCES, INPUTS, CLASSES = 64, 50, 32, 16, 16
 TURNS = 15

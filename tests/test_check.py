@@ -8,11 +8,12 @@ from strategies import Recipe, bounded, recipes
 
 import unrollviz as uz
 from unrollviz import check as check_module
-from unrollviz import composite, jacobians, ops, paths, sweep
-from unrollviz import summed as summed_module
+from unrollviz import composite, jacobians, ops, sweep
 from unrollviz.check import BOUNDS, Comparison, Report, relative
 from unrollviz.errors import UnknownName
+from unrollviz.flows import summed as summed_module
 from unrollviz.jacobians import Diagonal, Outer
+from unrollviz.paths import pathset as paths
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import unrollviz as uz
-from unrollviz.checkpoints import CHECKPOINT, MODEL, read
 from unrollviz.samples import END, SAMPLES
+from unrollviz.training.checkpoints import CHECKPOINT, MODEL, read
 
 COMMAND = [sys.executable, "-m", "unrollviz"]
 

@@ -13,12 +13,12 @@ import pytest
 from hostile import labels as hostile_labels
 
 import unrollviz as uz
-from unrollviz.compare import Comparison, diff
+from unrollviz.comparison.compare import Comparison, diff
+from unrollviz.comparison.significance import by_permutation
 from unrollviz.draw.text import ascii_only, percent, width_of
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.history import record
 from unrollviz.report.compare import diff_json, diff_text, label_text
-from unrollviz.significance import by_permutation
 
 
 def run(cell="elman", seed=0, steps=5, instances=1, data=1, weights=None, lengths=None, **options) -> uz.Run:

@@ -12,16 +12,16 @@ import pytest
 from click.testing import CliRunner
 
 import unrollviz as uz
-from unrollviz import spectra, symptoms
 from unrollviz.api import ask
 from unrollviz.cells import CELLS, Cell, add, gated, mul, one_minus, tanh
 from unrollviz.cli import cli
-from unrollviz.diagnose import HEALTHY, judged
+from unrollviz.diagnosis import spectra, symptoms
+from unrollviz.diagnosis.diagnose import HEALTHY, judged
+from unrollviz.diagnosis.rules import RULES, SEVERITIES
+from unrollviz.diagnosis.symptoms import Route
 from unrollviz.errors import NonFinite, UnrollvizError
-from unrollviz.folds import uses
+from unrollviz.flows.folds import uses
 from unrollviz.report.diagnose import WIDTH, diagnose_json, diagnose_text, rules_json, spark
-from unrollviz.rules import RULES, SEVERITIES
-from unrollviz.symptoms import Route
 
 
 def network(cell="elman", d=3, activation="tanh", seed=0, scheme="orthogonal", **options) -> uz.Network:

@@ -129,11 +129,19 @@ def test_the_name_example_draws(tmp_path):
 def test_architecture_names_every_file_and_no_other():
     text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
     (plan,) = re.findall(r"```\n(cli/.*?)```", text, re.DOTALL)
-    drawn = set(re.findall(r"\b(\w+(?:\.py|/))", plan))
-    package = ROOT / "unrollviz"
-    files = {path.name for path in package.glob("*.py")} - {"__init__.py", "__main__.py"}
-    folders = {f"{path.name}/" for path in package.iterdir() if list(path.glob("*.py"))}
-    assert drawn == files | folders
+    package, inside, drawn = ROOT / "unrollviz", "", dict[str, set[str]]()
+    for line in plan.splitlines():
+        names = re.findall(r"\b(\w+(?:\.py|/))", line)
+        if line.startswith("  ") and line[2] != " ":
+            drawn.setdefault(inside, set()).update(names[:1])
+        else:
+            drawn.setdefault("", set()).update(names)
+            inside = names[0] if names else inside
+    for folder, named in drawn.items():
+        files = {path.name for path in (package / folder).glob("*.py")} - {"__init__.py", "__main__.py"}
+        folders = {f"{path.name}/" for path in package.iterdir() if list(path.glob("*.py"))} if not folder else set()
+        assert named == files | folders
+    assert len(drawn) == 6
 
 
 def test_every_module_says_what_it_is_for():

@@ -31,7 +31,7 @@ from unrollviz.draw.style import LOOKS, MUTED, NEGATIVE, POSITIVE, faded, share_
 from unrollviz.gradient import edge_shares
 from unrollviz.graph import ROLES, Graph, Tracer, level_of_detail
 from unrollviz.names import clean, typeset
-from unrollviz.paths import PathSet
+from unrollviz.paths.pathset import PathSet
 
 # Graphs to draw
 

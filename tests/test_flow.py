@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from strategies import Recipe, bounded, integer_dags, recipes
 
 import unrollviz as uz
-from unrollviz import summed as summed_module
 from unrollviz import terms as terms_module
 from unrollviz.errors import UnrollvizError
-from unrollviz.flow import flow
+from unrollviz.flows import summed as summed_module
+from unrollviz.flows.flow import flow
 from unrollviz.gradient import cotangents, edge_shares, gradient
 from unrollviz.graph import names_of
 from unrollviz.sweep import FOLDS

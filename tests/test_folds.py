@@ -12,7 +12,7 @@ import unrollviz as uz
 from unrollviz.cells import CELLS as CELL_TABLE
 from unrollviz.cells import Cell, add, gated, mul, one_minus, tanh
 from unrollviz.errors import TooManyPaths, UnknownName, UnrollvizError
-from unrollviz.folds import GROUPS, carries, grouping, kinds, uses
+from unrollviz.flows.folds import GROUPS, carries, grouping, kinds, uses
 from unrollviz.sweep import FOLDS
 
 CELLS = ("elman", "gru", "lstm")
@@ -308,7 +308,7 @@ def test_unknown_names_are_refused_with_the_nearest():
 
 @pytest.mark.parametrize(("limit", "value"), [("STACK_LIMIT", 8 * 2 * 100), ("LABEL_LIMIT", 100)])
 def test_too_many_labels_are_refused_before_the_memory_is_taken(monkeypatch, limit, value):
-    import unrollviz.summed as summed_module
+    import unrollviz.flows.summed as summed_module
 
     monkeypatch.setattr(summed_module, limit, value)
     run = unrolled("lstm", steps=12)
@@ -318,7 +318,7 @@ def test_too_many_labels_are_refused_before_the_memory_is_taken(monkeypatch, lim
 
 
 def test_rows_that_do_not_fit_into_memory_are_refused(monkeypatch):
-    monkeypatch.setattr("unrollviz.table.STACK_LIMIT", 200)
+    monkeypatch.setattr("unrollviz.flows.table.STACK_LIMIT", 200)
     run = unrolled("lstm", steps=12)
     with pytest.raises(UnrollvizError, match=r"cotangents of 12 losses.*take entry"):
         run.flow("W_f", by="temporal")

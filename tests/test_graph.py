@@ -22,7 +22,7 @@ from unrollviz.graph import (
     node_named,
 )
 from unrollviz.ops import OPS
-from unrollviz.paths import PathSet
+from unrollviz.paths.pathset import PathSet
 
 
 def test_article_graph_has_the_names_that_a_person_types(article):

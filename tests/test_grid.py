@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import unrollviz as uz
+from unrollviz.flows.grid import Grid, Ledger
+from unrollviz.flows.summed import Summed
+from unrollviz.flows.table import tabulated
 from unrollviz.gradient import scaled_gradient
-from unrollviz.grid import Grid, Ledger
-from unrollviz.summed import Summed
 from unrollviz.sweep import ENTRY, FOLDS, LAG, LOSS, TOTAL, Way
-from unrollviz.table import tabulated
 
 NETWORKS = {
     "elman": {"cell": "elman"},

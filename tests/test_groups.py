@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 import unrollviz as uz
-from unrollviz import groups
 from unrollviz.errors import UnrollvizError
-from unrollviz.folds import kinds
+from unrollviz.flows import groups
+from unrollviz.flows.folds import kinds
+from unrollviz.flows.groups import Group, Uses, avoiding, mean_lags, passing, summed
 from unrollviz.gradient import edge_shares
-from unrollviz.groups import Group, Uses, avoiding, mean_lags, passing, summed
-from unrollviz.paths import Path, PathSet
+from unrollviz.paths.pathset import Path, PathSet
 from unrollviz.sweep import Way
 
 CELLS = {

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 import unrollviz as uz
-from unrollviz import training
 from unrollviz.api import ask
 from unrollviz.batch import part, unreduced
-from unrollviz.checkpoints import read
+from unrollviz.diagnosis.spectra import spectra
 from unrollviz.draw.text import ascii_only
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.history import COLUMNS, ROUTES, from_arrays, record, to_arrays
 from unrollviz.report.history import history_csv, history_json, history_text, spark
 from unrollviz.report.train import train_json, train_text
-from unrollviz.spectra import spectra
+from unrollviz.training import state as training
+from unrollviz.training.checkpoints import read
 from unrollviz.unrolled import unroll_batch
 
 T, B = 8, 4

@@ -20,9 +20,9 @@ from unrollviz.draw.page.history import page as page_of
 from unrollviz.draw.panels import LAGS, PANELS, RECORDS, Course, panels
 from unrollviz.draw.style import THEMES
 from unrollviz.errors import UnknownName
-from unrollviz.learning import course
 from unrollviz.names import clean
 from unrollviz.plots import LOG, Chart, Grid
+from unrollviz.training.learning import course
 
 SVG = "{http://www.w3.org/2000/svg}"
 OPTIONS = {"epochs": 6, "batch": 2, "every": 1, "optimizer": "momentum"}

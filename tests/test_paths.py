@@ -13,12 +13,12 @@ from strategies import Recipe, bounded, integer_dags, recipes
 from test_sweep import doubling
 
 import unrollviz as uz
-from unrollviz import paths as paths_module
 from unrollviz import terms as terms_module
 from unrollviz.errors import TooManyPaths, UnknownName, UnrollvizError
 from unrollviz.graph import names_of
 from unrollviz.jacobians import Jacobian
-from unrollviz.paths import PathSet
+from unrollviz.paths import pathset as paths_module
+from unrollviz.paths.pathset import PathSet
 
 DETAILS = ("state", "op")
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from strategies import IntegerDag, bounded, integer_dags, recipes
 
 import unrollviz as uz
-from unrollviz import prefixes as prefixes_module
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.graph import names_of
-from unrollviz.prefixes import Prefix, PrefixTree, heaviest_branches
+from unrollviz.paths import prefixes as prefixes_module
+from unrollviz.paths.prefixes import Prefix, PrefixTree, heaviest_branches
 from unrollviz.report import tree as report
 from unrollviz.report.tree import tree_json, tree_text
 

@@ -14,15 +14,15 @@ import pytest
 from click.testing import CliRunner
 
 import unrollviz as uz
-from unrollviz.checkpoints import RECORDS
 from unrollviz.cli import cli
 from unrollviz.debugger import session
 from unrollviz.debugger import stepper as go
 from unrollviz.debugger.opening import of_run
 from unrollviz.errors import BadFile, UnrollvizError
-from unrollviz.rundata import DATA, RunData, read, save
-from unrollviz.runs import opened
 from unrollviz.samples import SAMPLES
+from unrollviz.training.checkpoints import RECORDS
+from unrollviz.training.rundata import DATA, RunData, read, save
+from unrollviz.training.runs import opened
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,7 @@ def test_a_session_of_a_run_stands_on_its_own(folder: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize("name", SAMPLES)
 def test_data_come_back_as_they_were(tmp_path: Path, name: str) -> None:
     from unrollviz.batch import unreduced
-    from unrollviz.checkpoints import fingerprint
+    from unrollviz.training.checkpoints import fingerprint
 
     sample = SAMPLES[name](0)
     options = dict(sample.options)

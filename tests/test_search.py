@@ -13,18 +13,18 @@ from test_cli import fails, from_json, output
 from test_sweep import doubling
 
 import unrollviz as uz
-from unrollviz import bounds as bounds_module
-from unrollviz import paths as paths_module
-from unrollviz import search as search_module
-from unrollviz.bounds import Bound, bounds
 from unrollviz.composite import Composite
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.graph import Tracer, level_of_detail, names_of
 from unrollviz.jacobians import Dense, Diagonal, frobenius
 from unrollviz.ops import OPS
-from unrollviz.order import Order
-from unrollviz.paths import PathSet
-from unrollviz.search import ROUNDING, Found, heaviest, unscaled
+from unrollviz.paths import bounds as bounds_module
+from unrollviz.paths import pathset as paths_module
+from unrollviz.paths import search as search_module
+from unrollviz.paths.bounds import Bound, bounds
+from unrollviz.paths.order import Order
+from unrollviz.paths.pathset import PathSet
+from unrollviz.paths.search import ROUNDING, Found, heaviest, unscaled
 
 BY = ("norm", "share")
 

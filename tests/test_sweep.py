@@ -13,11 +13,11 @@ from strategies import WEIGHTED_SUM, Recipe, bounded, integer_dags, recipes, see
 import unrollviz as uz
 from unrollviz.cells import CELLS, Parameters
 from unrollviz.errors import NonFinite, UnknownName
-from unrollviz.flow import flow
+from unrollviz.flows.flow import flow
 from unrollviz.gradient import cotangents, count_paths, gradient
 from unrollviz.graph import Tracer, names_of
 from unrollviz.ops import OPS
-from unrollviz.paths import PathSet
+from unrollviz.paths.pathset import PathSet
 from unrollviz.stacks import Radix, Stack, merge, unique_rows
 from unrollviz.sweep import (
     COUNTS,

@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 
 import unrollviz as uz
-from unrollviz import checkpoints, learning, saving, training
-from unrollviz.checkpoints import CHECKPOINT, MODEL, read
 from unrollviz.errors import BadFile, NonFinite, TooManyPaths, UnknownName, UnrollvizError
-from unrollviz.journal import NAMES
 from unrollviz.optim import OPTIMIZERS, SCHEDULES
-from unrollviz.records import recorded
-from unrollviz.rundata import DATA as KEPT
-from unrollviz.runs import opened
-from unrollviz.training import GRADIENTS, Settings
+from unrollviz.training import checkpoints, learning, saving
+from unrollviz.training import state as training
+from unrollviz.training.checkpoints import CHECKPOINT, MODEL, read
+from unrollviz.training.journal import NAMES
+from unrollviz.training.records import recorded
+from unrollviz.training.rundata import DATA as KEPT
+from unrollviz.training.runs import opened
+from unrollviz.training.state import GRADIENTS, Settings
 
 RNG = np.random.default_rng(0)
 XS, TARGETS, LENGTHS = RNG.standard_normal((6, 10, 3)), RNG.integers(0, 2, (6, 10)), RNG.integers(2, 7, 10)

@@ -19,7 +19,7 @@ from textual.pilot import Pilot
 import unrollviz as uz
 from unrollviz.debugger.backward import Backward
 from unrollviz.draw.layout import Place, layout
-from unrollviz.paths import PathSet
+from unrollviz.paths.pathset import PathSet
 from unrollviz.tui import state as to
 from unrollviz.tui import wires as wiring
 from unrollviz.tui.app import DebugApp
@@ -362,7 +362,7 @@ def test_lighting_a_path_takes_no_sweep(article: uz.Run, monkeypatch: pytest.Mon
     def never(*args: object, **options: object) -> object:
         raise AssertionError("a sweep")
 
-    monkeypatch.setattr("unrollviz.paths.sweep", never)
+    monkeypatch.setattr("unrollviz.paths.pathset.sweep", never)
     assert [made.light(row).nodes for row in range(len(made.listed))] == wanted
 
 

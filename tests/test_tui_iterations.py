@@ -14,7 +14,7 @@ import unrollviz as uz
 from unrollviz.debugger import stepper as go
 from unrollviz.debugger.learner import constant
 from unrollviz.debugger.opening import of_run
-from unrollviz.runs import opened
+from unrollviz.training.runs import opened
 from unrollviz.tui.app import DebugApp, first_scene
 from unrollviz.tui.prompt import Prompt
 from unrollviz.tui.sheet import Sheet

@@ -15,7 +15,7 @@ from textual.pilot import Pilot
 import unrollviz as uz
 from unrollviz.draw.text import percent
 from unrollviz.errors import UnknownName, UnrollvizError
-from unrollviz.paths import PATH_LIMIT, PathSet
+from unrollviz.paths.pathset import PATH_LIMIT, PathSet
 from unrollviz.tui import pathlist
 from unrollviz.tui.app import DebugApp
 from unrollviz.tui.filters import Filter, visiting

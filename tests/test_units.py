@@ -15,13 +15,13 @@ from strategies import WEIGHTED_SUM, Recipe, integer_dags, recipes
 
 import unrollviz as uz
 from unrollviz import charts, composite, jacobians
-from unrollviz import units as units_module
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.graph import Tracer, contract, level_of_detail, names_of
-from unrollviz.neurons import JOINED, Target, derivatives, joined
 from unrollviz.ops import OPS
+from unrollviz.paths import units as units_module
+from unrollviz.paths.neurons import JOINED, Target, derivatives, joined
+from unrollviz.paths.units import UnitPaths
 from unrollviz.report.units import contribution, units_json, units_text
-from unrollviz.units import UnitPaths
 
 # ---------------------------------------------------------------- another way: a graph of neurons, walked
 

@@ -17,41 +17,41 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from unrollviz.api import Network, Run, unroll
     from unrollviz.check import Report
-    from unrollviz.compare import Comparison, diff
-    from unrollviz.diagnose import Diagnosis
+    from unrollviz.comparison.compare import Comparison, diff
+    from unrollviz.diagnosis.diagnose import Diagnosis
     from unrollviz.errors import TooManyPaths, UnrollvizError
-    from unrollviz.flow import Flow
+    from unrollviz.flows.flow import Flow
     from unrollviz.history import History
-    from unrollviz.learning import Trained, train
-    from unrollviz.paths import Path, PathSet
+    from unrollviz.paths.pathset import Path, PathSet
     from unrollviz.samples import adding, article, first_names, spell, sunspots
+    from unrollviz.training.learning import Trained, train
     from unrollviz.tui.app import debug
     from unrollviz.unrolled import Unrolled
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "Comparison": "compare",
-    "Diagnosis": "diagnose",
-    "Flow": "flow",
+    "Comparison": "comparison.compare",
+    "Diagnosis": "diagnosis.diagnose",
+    "Flow": "flows.flow",
     "History": "history",
     "Network": "api",
-    "Path": "paths",
-    "PathSet": "paths",
+    "Path": "paths.pathset",
+    "PathSet": "paths.pathset",
     "Report": "check",
     "Run": "api",
     "TooManyPaths": "errors",
-    "Trained": "learning",
+    "Trained": "training.learning",
     "Unrolled": "unrolled",
     "UnrollvizError": "errors",
     "adding": "samples",
     "article": "samples",
     "debug": "tui.app",
-    "diff": "compare",
+    "diff": "comparison.compare",
     "first_names": "samples",
     "spell": "samples",
     "sunspots": "samples",
-    "train": "learning",
+    "train": "training.learning",
     "unroll": "api",
 }
 

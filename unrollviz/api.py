@@ -14,21 +14,21 @@ from unrollviz import check as checking
 from unrollviz import plots
 from unrollviz import unrolled as unrolling
 from unrollviz.arrays import Array
-from unrollviz.diagnose import Diagnosis, diagnose
+from unrollviz.diagnosis.diagnose import Diagnosis, diagnose
 from unrollviz.errors import NonFinite, UnknownName, UnrollvizError
 from unrollviz.explain import explain, explain_total
 from unrollviz.explain_latex import explain_latex, explain_total_latex
-from unrollviz.flow import Flow, flow
-from unrollviz.folds import By, grouping
+from unrollviz.flows.flow import Flow, flow
+from unrollviz.flows.folds import By, grouping
 from unrollviz.gradient import Truncation, gradient, gradients, truncation
 from unrollviz.graph import LEVELS, Graph, level_of_detail, names_of, node_named
 from unrollviz.network import Network as PlainNetwork
-from unrollviz.neurons import Target
-from unrollviz.paths import PathSet
+from unrollviz.paths.neurons import Target
+from unrollviz.paths.pathset import PathSet
+from unrollviz.paths.prefixes import PrefixTree
+from unrollviz.paths.units import UnitPaths
 from unrollviz.plots import Plot
-from unrollviz.prefixes import PrefixTree
 from unrollviz.sweep import Way
-from unrollviz.units import UnitPaths
 
 if TYPE_CHECKING:
     import graphviz

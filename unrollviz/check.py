@@ -11,12 +11,12 @@ import numpy as np
 from unrollviz.arrays import Array, arithmetic
 from unrollviz.errors import UnknownName
 from unrollviz.export import Cell, Table
-from unrollviz.flow import flow
+from unrollviz.flows.flow import flow
 from unrollviz.gradient import gradient
 from unrollviz.graph import Graph, level_of_detail, names_of
 from unrollviz.jacobians import norms
 from unrollviz.ops import OPS
-from unrollviz.paths import PathSet
+from unrollviz.paths.pathset import PathSet
 from unrollviz.sweep import FOLDS, push_forward
 from unrollviz.unrolled import Unrolled, unroll_batch
 

@@ -11,8 +11,6 @@ import numpy as np
 
 from unrollviz.api import Network, Run, ask, unroll
 from unrollviz.batch import REDUCTIONS, beginning, part, reduced, unreduced
-from unrollviz.checkpoints import is_checkpoint
-from unrollviz.checkpoints import read as read_checkpoint
 from unrollviz.errors import ShapeError, UnknownName, UnrollvizError
 from unrollviz.history import PROBE
 from unrollviz.losses import LOSSES
@@ -22,10 +20,12 @@ from unrollviz.readers.found import Found
 from unrollviz.readers.limits import BYTES_LIMIT
 from unrollviz.readers.sequence import read_npz, read_text
 from unrollviz.readers.weights import load
-from unrollviz.rundata import RunData
-from unrollviz.runs import is_run, opened
 from unrollviz.samples import SAMPLES, Sample, article_parts, spell
-from unrollviz.training import Training
+from unrollviz.training.checkpoints import is_checkpoint
+from unrollviz.training.checkpoints import read as read_checkpoint
+from unrollviz.training.rundata import RunData
+from unrollviz.training.runs import is_run, opened
+from unrollviz.training.state import Training
 from unrollviz.unrolled import check_size, unroll_batch
 
 RANDOM_STEPS = 10

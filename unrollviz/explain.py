@@ -13,12 +13,12 @@ import numpy as np
 from unrollviz.arrays import Array
 from unrollviz.draw.layout import kind_of
 from unrollviz.draw.text import bar, integer, matrix, number, percent, side_by_side, table
-from unrollviz.flow import Flow, flow
+from unrollviz.flows.flow import Flow, flow
 from unrollviz.gradient import gradient
 from unrollviz.graph import LEVELS, Graph, formula
 from unrollviz.jacobians import frobenius
 from unrollviz.names import derivative, subscript, typeset
-from unrollviz.paths import PATH_LIMIT, Path, PathSet
+from unrollviz.paths.pathset import PATH_LIMIT, Path, PathSet
 from unrollviz.sweep import FOLDS, leading_to
 from unrollviz.unrolled import Unrolled
 

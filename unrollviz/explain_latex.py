@@ -20,11 +20,11 @@ from unrollviz.explain import (
     state_products,
     step_formulas,
 )
-from unrollviz.flow import Flow, flow
+from unrollviz.flows.flow import Flow, flow
 from unrollviz.gradient import gradient
 from unrollviz.jacobians import frobenius
 from unrollviz.names import derivative
-from unrollviz.paths import Path, PathSet
+from unrollviz.paths.pathset import Path, PathSet
 from unrollviz.sweep import FOLDS
 from unrollviz.unrolled import Unrolled
 

@@ -14,13 +14,13 @@ import numpy.typing as npt
 
 from unrollviz.arrays import Array, Labels, arithmetic
 from unrollviz.batch import Batch
+from unrollviz.diagnosis.spectra import chain
 from unrollviz.errors import UnknownName, UnrollvizError
-from unrollviz.folds import GROUPS, kinds
+from unrollviz.flows.folds import GROUPS, kinds
 from unrollviz.gradient import gradients
 from unrollviz.graph import Graph, level_of_detail, names_of
 from unrollviz.jacobians import frobenius, norms
 from unrollviz.network import Network
-from unrollviz.spectra import chain
 from unrollviz.sweep import LOSS, Edge, Fold, Way, sweep
 from unrollviz.terms import TermSum, check_memory
 from unrollviz.unrolled import Unrolled, unroll_batch

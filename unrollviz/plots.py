@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from unrollviz.arrays import Array
+from unrollviz.diagnosis.spectra import Spectrum, spectra
+from unrollviz.diagnosis.symptoms import Route, crossed
 from unrollviz.errors import UnknownName
-from unrollviz.flow import Flow, flow
-from unrollviz.folds import grouping, kinds
+from unrollviz.flows.flow import Flow, flow
+from unrollviz.flows.folds import grouping, kinds
 from unrollviz.graph import Graph
 from unrollviz.names import derivative, subscript, typeset
-from unrollviz.spectra import Spectrum, spectra
 from unrollviz.sweep import FOLDS
-from unrollviz.symptoms import Route, crossed
 from unrollviz.unrolled import Unrolled
 
 LOG, SIGNED, PLAIN = "log10", "signed", "plain"

@@ -65,7 +65,7 @@ FOLDS: dict[str, tuple[Fold, ...]] = {
     "lag": (LAG,),
     "temporal": (LOSS, ENTRY),
 }
-"""What `by=` may name, beside `path` (see `unrollviz.paths`): the columns of labels. `temporal` is M[t, k] of Pascanu,
+"""What `by=` may name, beside `path` (see `pathset.py`): the columns of labels. `temporal` is M[t, k] of Pascanu,
 Mikolov & Bengio 2013, eq. 4: the temporal component of loss t that enters at step k."""
 
 

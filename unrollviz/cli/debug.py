@@ -122,8 +122,8 @@ def debug(
 def _begun(loss: str | None, param: str | None, model: dict[str, Any]) -> Begun | None:
     """The beginning of a long run; None where there is none, where what is asked for is not in it, and where there are
     iterations, each of which is a run of its own."""
-    from unrollviz import runs
     from unrollviz.cli.model import begin
+    from unrollviz.training import runs
 
     spec, iterated = model["spec"], (*RULE, "iterations", "instances")
     if any(map(_given, iterated)) or (spec is not None and runs.is_run(split(spec)[0])):
@@ -187,9 +187,9 @@ DATA = ("text", "text_file", "data", "sample", "steps")
 
 def _described(model: dict[str, Any], shown: dict[str, Any]) -> Stepper:
     """What SPEC and the options describe: a run's own iterations, iterations by an optimizer, or a single one."""
-    from unrollviz import runs
     from unrollviz.debugger.opening import checked, learning, of_run
     from unrollviz.debugger.stepper import opened
+    from unrollviz.training import runs
 
     rule = {name: model.pop(name) for name in RULE}
     iterations, instances, spec = model.pop("iterations"), model.pop("instances"), model["spec"]

@@ -108,7 +108,7 @@ def diff(
     make the largest change of any row as large: a permutation test, paired where both sides have the same instances.
     """
     from unrollviz import experiments
-    from unrollviz.compare import diff as compared
+    from unrollviz.comparison.compare import diff as compared
     from unrollviz.report.compare import diff_json, diff_text
 
     other = {key.removesuffix("_b"): options.pop(key) for key in [*options] if key.endswith("_b")}

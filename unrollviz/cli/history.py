@@ -13,7 +13,7 @@ from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.names import clean
 
 if TYPE_CHECKING:
-    from unrollviz.checkpoints import Checkpoint
+    from unrollviz.training.checkpoints import Checkpoint
 
 ENDINGS = (".html", ".svg", ".png", ".pdf")
 
@@ -50,8 +50,8 @@ def history(
     of it), the share of each route, cancellation, the norms of the steps' Jacobians, how large updates are.
     Pictures are drawn by matplotlib (pip install 'unrollviz[plots]'); text and pages need nothing.
     """
-    from unrollviz.checkpoints import read
     from unrollviz.report.history import history_csv, history_json, history_text
+    from unrollviz.training.checkpoints import read
 
     if as_csv + as_json + (output is not None) > 1:
         raise UnrollvizError("--csv, --json and -o each say what comes out; give one of them")
@@ -92,7 +92,7 @@ def _check(output: str, theme: str | None) -> None:
 
 
 def _draw(found: Checkpoint, param: str | None, output: str, title: str | None, theme: str | None) -> None:
-    from unrollviz.learning import course
+    from unrollviz.training.learning import course
 
     shown = course(found.network.cell, found.settings, found.state)
     place = shown.place(param)

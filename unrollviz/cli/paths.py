@@ -17,7 +17,7 @@ from unrollviz.errors import UnrollvizError
 
 if TYPE_CHECKING:
     from unrollviz.api import Run
-    from unrollviz.paths import Heaviest, Path, PathSet
+    from unrollviz.paths.pathset import Heaviest, Path, PathSet
 
 LISTING_LIMIT = 2**28
 """Bytes that the nodes of all listed paths may take."""
@@ -164,7 +164,7 @@ def _listed(run: Run, found: PathSet, limit: int | None, terms: bool, whole: boo
 
 
 def _heaviest(found: PathSet, top: int, by: str, budget: int | None) -> Heaviest[Path]:
-    from unrollviz.search import BUDGET, PULSE
+    from unrollviz.paths.search import BUDGET, PULSE
 
     most = BUDGET if budget is None else budget
     with progress("searching", most // PULSE + 1) as step:

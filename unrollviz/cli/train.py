@@ -16,7 +16,7 @@ from unrollviz.cli.terminal import say, say_json
 from unrollviz.errors import UnrollvizError
 
 if TYPE_CHECKING:
-    from unrollviz.training import State, Training
+    from unrollviz.training.state import State, Training
 
 
 @click.command(short_help="Learn: optimizers, clipping, checkpoints, and a history of the gradient.")
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     "--gradient",
     default="sweep",
     show_default=True,
-    type=Name(table("training", "GRADIENTS")),
+    type=Name(table("training.state", "GRADIENTS")),
     help="By one reverse sweep, or as the sum over explicit paths: the same numbers.",
 )
 @click.option(
@@ -78,9 +78,9 @@ def train(
     same few instances every N updates: how far back the gradient reaches, through which routes, how much of it
     cancels.
     """
-    from unrollviz.learning import train as learn
-    from unrollviz.records import LIMIT_MIB
     from unrollviz.report.train import train_json, train_text
+    from unrollviz.training.learning import train as learn
+    from unrollviz.training.records import LIMIT_MIB
 
     names = ("epochs", "optimizer", "lr", "numbers", "schedule", "clip", "clip_value", "batch", "validation")
     settings = {name: options.pop(name) for name in (*names, "patience", "gradient", "watch", "every")}

@@ -18,7 +18,7 @@ from unrollviz.debugger.whatif import FORMS
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.graph import node_named
 from unrollviz.names import clean
-from unrollviz.path import Path
+from unrollviz.paths.path import Path
 
 
 class BadCommand(UnrollvizError):

@@ -19,8 +19,8 @@ from unrollviz.debugger.stepper import Stepper
 from unrollviz.errors import UnrollvizError
 from unrollviz.names import clean
 from unrollviz.optim import Memory, optimizer_named
-from unrollviz.runs import Point
-from unrollviz.training import Settings, check
+from unrollviz.training.runs import Point
+from unrollviz.training.state import Settings, check
 from unrollviz.updates import Rule
 
 STEPS_LIMIT = 100_000

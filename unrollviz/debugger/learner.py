@@ -16,7 +16,7 @@ from unrollviz.debugger.whatif import Edit, applied, gradients
 from unrollviz.errors import NonFinite, UnrollvizError
 from unrollviz.network import Network
 from unrollviz.plan import Plans
-from unrollviz.runs import Point
+from unrollviz.training.runs import Point
 from unrollviz.unrolled import unroll_batch
 from unrollviz.updates import Rule, Update, updated
 

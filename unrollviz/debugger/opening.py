@@ -13,8 +13,8 @@ from unrollviz.debugger.stepper import Stepper
 from unrollviz.errors import UnrollvizError
 from unrollviz.names import clean
 from unrollviz.network import check_whole
-from unrollviz.runs import RunFolder
-from unrollviz.training import Settings, check
+from unrollviz.training.runs import RunFolder
+from unrollviz.training.state import Settings, check
 from unrollviz.updates import Rule
 
 ITERATIONS = 200

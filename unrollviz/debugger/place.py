@@ -12,7 +12,7 @@ from unrollviz.debugger.expressions import BadExpression, Moment, Value, parse
 from unrollviz.debugger.learner import Learner, Learning, Passed
 from unrollviz.debugger.timeline import State, Timeline, timeline
 from unrollviz.debugger.whatif import Comparison, Edit, applied, compare
-from unrollviz.runs import Point
+from unrollviz.training.runs import Point
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from unrollviz.draw.text import integer, matrix, number, percent, side_by_side, 
 from unrollviz.graph import Graph, formula, node_named
 from unrollviz.jacobians import frobenius
 from unrollviz.names import clean, derivative, typeset
-from unrollviz.path import Path
+from unrollviz.paths.path import Path
 from unrollviz.report.figures import of_losses
 from unrollviz.report.paths import written as written_path
 

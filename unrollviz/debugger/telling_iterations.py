@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unrollviz.compare import diff
+from unrollviz.comparison.compare import diff
 from unrollviz.debugger.iterations import with_parameters_of
 from unrollviz.debugger.stepper import Stepper
 from unrollviz.debugger.telling import SHOWN, difference

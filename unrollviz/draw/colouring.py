@@ -10,9 +10,9 @@ import numpy as np
 
 from unrollviz.draw.layout import EdgeName
 from unrollviz.draw.style import Theme
+from unrollviz.flows.groups import mean_lags
 from unrollviz.gradient import cotangents, edge_shares
 from unrollviz.graph import Graph, edge_norm
-from unrollviz.groups import mean_lags
 from unrollviz.jacobians import frobenius
 
 

@@ -32,7 +32,7 @@ from unrollviz.draw.style import Theme, share_style, share_width
 from unrollviz.draw.text import number
 from unrollviz.graph import Graph, edge_norm
 from unrollviz.names import derivative
-from unrollviz.paths import Path
+from unrollviz.paths.pathset import Path
 
 
 def picture(

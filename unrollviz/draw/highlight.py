@@ -12,13 +12,13 @@ import numpy as np
 from unrollviz.counts import integer
 from unrollviz.draw.layout import EdgeName
 from unrollviz.errors import UnknownName, UnrollvizError
-from unrollviz.folds import kinds
+from unrollviz.flows.folds import kinds
+from unrollviz.flows.groups import Group, Sum, Uses, avoiding, passing, summed
 from unrollviz.gradient import count_paths
 from unrollviz.graph import Graph
-from unrollviz.groups import Group, Sum, Uses, avoiding, passing, summed
 from unrollviz.jacobians import frobenius
 from unrollviz.names import clean, derivative, typeset
-from unrollviz.paths import Path, PathSet
+from unrollviz.paths.pathset import Path, PathSet
 from unrollviz.sweep import Way
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from unrollviz.draw.style import MEANINGS, Theme, share_style, share_width, text
 from unrollviz.draw.text import integer, number, percent
 from unrollviz.graph import ROLES, Graph
 from unrollviz.names import clean
-from unrollviz.paths import Path
+from unrollviz.paths.pathset import Path
 
 _FONT = 11.0
 _SYMBOL_FONT = 12.0

@@ -10,7 +10,7 @@ from unrollviz.draw.highlight import Highlight
 from unrollviz.draw.span import Folded
 from unrollviz.draw.style import LIGHT, Theme
 from unrollviz.graph import Graph
-from unrollviz.paths import Path
+from unrollviz.paths.pathset import Path
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from unrollviz.draw.text import integer
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.graph import Graph
 from unrollviz.names import clean
-from unrollviz.paths import Path, PathSet
+from unrollviz.paths.pathset import Path, PathSet
 
 if TYPE_CHECKING:
     from unrollviz.api import Run

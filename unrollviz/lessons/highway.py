@@ -9,7 +9,7 @@ import numpy as np
 
 from unrollviz.api import Network, Run, unroll
 from unrollviz.draw.text import bar, integer, percent, table
-from unrollviz.flow import Flow
+from unrollviz.flows.flow import Flow
 from unrollviz.jacobians import frobenius
 from unrollviz.lessons.answers import Choice, Number
 from unrollviz.lessons.steps import Ask, Step, Tell

@@ -11,7 +11,7 @@ from unrollviz.jacobians import frobenius
 from unrollviz.lessons.answers import Choice, Number, Product
 from unrollviz.lessons.steps import Ask, Step, Tell
 from unrollviz.names import derivative
-from unrollviz.path import Factor
+from unrollviz.paths.path import Factor
 from unrollviz.samples import article
 
 T, K = 4, 1

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from unrollviz.compare import Comparison, Side
+from unrollviz.comparison.compare import Comparison, Side
+from unrollviz.comparison.matched import TIMES, Label
 from unrollviz.draw.beside import Beside
 from unrollviz.draw.text import UNDEFINED, bar, integer, magnitude, number, percent, table
-from unrollviz.matched import TIMES, Label
 from unrollviz.names import clean, derivative, typeset
 from unrollviz.report.figures import Json, exact
 

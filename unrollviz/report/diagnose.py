@@ -12,14 +12,14 @@ import numpy as np
 
 from unrollviz.api import Run
 from unrollviz.arrays import Array
-from unrollviz.diagnose import Diagnosis
+from unrollviz.diagnosis.diagnose import Diagnosis
+from unrollviz.diagnosis.evidence import COUNTED, jacobian_name, power_of_ten
+from unrollviz.diagnosis.rules import RULES, Finding, Rule
+from unrollviz.diagnosis.spectra import Spectrum, Steps
+from unrollviz.diagnosis.symptoms import FLAT, PARTS, SLOPES, Reach, Symptoms, Units
 from unrollviz.draw.text import bar, number, percent, table
-from unrollviz.evidence import COUNTED, jacobian_name, power_of_ten
 from unrollviz.names import typeset
 from unrollviz.report.figures import Json, exact
-from unrollviz.rules import RULES, Finding, Rule
-from unrollviz.spectra import Spectrum, Steps
-from unrollviz.symptoms import FLAT, PARTS, SLOPES, Reach, Symptoms, Units
 
 WIDTH = 96
 """Columns of the widest line."""

@@ -11,8 +11,8 @@ from unrollviz.api import Run
 from unrollviz.arrays import Labels
 from unrollviz.check import BOUNDS
 from unrollviz.draw.text import bar, integer, magnitude, number, percent, table
-from unrollviz.flow import Flow
-from unrollviz.folds import carries, kinds, uses
+from unrollviz.flows.flow import Flow
+from unrollviz.flows.folds import carries, kinds, uses
 from unrollviz.gradient import Truncation
 from unrollviz.names import clean, derivative, typeset
 from unrollviz.report.figures import Json, exact

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from unrollviz.arrays import Array
-from unrollviz.checkpoints import Checkpoint
 from unrollviz.draw.panels import ROUTE_WORDS
 from unrollviz.draw.text import number, percent, table
 from unrollviz.errors import UnknownName
@@ -18,6 +17,7 @@ from unrollviz.history import COLUMNS, LABELS, ROUTES, History
 from unrollviz.names import clean, typeset
 from unrollviz.report.figures import Json, exact
 from unrollviz.report.train import picked
+from unrollviz.training.checkpoints import Checkpoint
 
 WIDTH = 60
 """Columns of a curve: of more records, as many are picked evenly."""

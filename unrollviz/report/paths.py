@@ -12,7 +12,7 @@ from unrollviz.check import BOUNDS
 from unrollviz.draw.text import bar, integer, number, percent, table
 from unrollviz.export import Table
 from unrollviz.names import clean, derivative, typeset
-from unrollviz.paths import PATH_LIMIT, Heaviest, Path, PathSet
+from unrollviz.paths.pathset import PATH_LIMIT, Heaviest, Path, PathSet
 from unrollviz.report.figures import Json, exact, of_losses
 
 

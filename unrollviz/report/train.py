@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from unrollviz.checkpoints import MODEL
 from unrollviz.draw.text import number, table
 from unrollviz.history import History
-from unrollviz.learning import Trained
 from unrollviz.names import clean, typeset
 from unrollviz.report.figures import Json, exact
+from unrollviz.training.checkpoints import MODEL
+from unrollviz.training.learning import Trained
 
 EPOCHS = 20
 """Rows of the table of epochs; of more, as many are picked evenly."""

@@ -10,7 +10,7 @@ from itertools import islice
 from unrollviz.draw.text import bar, integer, number, percent, table
 from unrollviz.errors import UnrollvizError
 from unrollviz.names import clean, derivative, typeset
-from unrollviz.prefixes import Branch, Prefix, PrefixTree, heaviest_branches
+from unrollviz.paths.prefixes import Branch, Prefix, PrefixTree, heaviest_branches
 from unrollviz.report.figures import Json, exact, of_losses
 
 BRANCH_LIMIT = 5_000

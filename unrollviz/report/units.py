@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from unrollviz.api import Run
 from unrollviz.draw.text import bar, integer, number, percent, table
 from unrollviz.names import clean, derivative, typeset
-from unrollviz.path import Heaviest
+from unrollviz.paths.path import Heaviest
+from unrollviz.paths.units import UnitPath, UnitPaths
 from unrollviz.report.figures import Json, exact, of_losses
-from unrollviz.units import UnitPath, UnitPaths
 
 
 def units_json(run: Run, losses: str | Sequence[str] | None, to: str, k: int, by: str) -> Json:

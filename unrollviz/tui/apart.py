@@ -10,8 +10,8 @@ import numpy as np
 from unrollviz.api import Run
 from unrollviz.arrays import Array, Labels
 from unrollviz.draw.text import integer
-from unrollviz.flow import Flow
-from unrollviz.folds import kinds
+from unrollviz.flows.flow import Flow
+from unrollviz.flows.folds import kinds
 from unrollviz.names import clean, subscript, typeset
 from unrollviz.tui.listing import Wanted
 from unrollviz.tui.scene import Scene

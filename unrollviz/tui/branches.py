@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from unrollviz.names import clean, typeset
-from unrollviz.prefixes import Prefix, PrefixTree
+from unrollviz.paths.prefixes import Prefix, PrefixTree
 
 LONGEST = 12
 """Prefixes that one line stands for at most; where there is still no choice, the next line goes on."""

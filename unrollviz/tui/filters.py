@@ -13,7 +13,7 @@ import numpy as np
 from unrollviz.arrays import Labels
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.graph import Graph
-from unrollviz.order import Order
+from unrollviz.paths.order import Order
 
 FIGURES = {
     "t": "step of the loss",

@@ -15,7 +15,7 @@ from textual.strip import Strip
 
 from unrollviz.errors import UnrollvizError
 from unrollviz.names import clean, derivative
-from unrollviz.prefixes import PrefixTree
+from unrollviz.paths.prefixes import PrefixTree
 from unrollviz.tui.actions import bindings
 from unrollviz.tui.apart import VIEWS, Apart, Matrix, apart
 from unrollviz.tui.branches import Branches, Line

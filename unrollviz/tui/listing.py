@@ -14,9 +14,9 @@ from unrollviz.draw.text import integer
 from unrollviz.errors import UnrollvizError
 from unrollviz.graph import Graph
 from unrollviz.jacobians import frobenius
-from unrollviz.path import Heaviest, Path
-from unrollviz.paths import PATH_LIMIT, PathSet, PathTable
-from unrollviz.prefixes import PrefixTree
+from unrollviz.paths.path import Heaviest, Path
+from unrollviz.paths.pathset import PATH_LIMIT, PathSet, PathTable
+from unrollviz.paths.prefixes import PrefixTree
 from unrollviz.sweep import Edge, entry_step
 from unrollviz.tui.filters import Filter, visiting
 from unrollviz.tui.scene import Proof

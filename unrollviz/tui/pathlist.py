@@ -23,7 +23,7 @@ from unrollviz.arrays import Array
 from unrollviz.draw.text import bar, percent
 from unrollviz.errors import UnrollvizError
 from unrollviz.names import clean, subscript
-from unrollviz.paths import PATH_LIMIT
+from unrollviz.paths.pathset import PATH_LIMIT
 from unrollviz.tui import filters
 from unrollviz.tui.actions import bindings
 from unrollviz.tui.examples import fitted

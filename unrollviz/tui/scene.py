@@ -18,7 +18,7 @@ from unrollviz.draw.layout import EdgeName, Layout, Place, layout
 from unrollviz.errors import NonFinite
 from unrollviz.graph import Graph, names_of
 from unrollviz.jacobians import frobenius
-from unrollviz.paths import Path, PathSet, PathTable
+from unrollviz.paths.pathset import Path, PathSet, PathTable
 from unrollviz.tui.spans import turns
 from unrollviz.tui.symbols import symbol_of
 from unrollviz.tui.wires import Joints, Wires, sparse

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from unrollviz.arrays import Array
+from unrollviz.diagnosis.symptoms import FLAT, SLOPES
 from unrollviz.jacobians import frobenius
-from unrollviz.symptoms import FLAT, SLOPES
 from unrollviz.tui.numbers import figure
 
 

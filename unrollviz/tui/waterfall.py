@@ -10,7 +10,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 
 from unrollviz.names import clean
-from unrollviz.path import Path
+from unrollviz.paths.path import Path
 from unrollviz.tui.look import Palette
 from unrollviz.tui.numbers import figure
 

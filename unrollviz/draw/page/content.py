@@ -20,11 +20,11 @@ from unrollviz.draw.page.replay import Moment, Replay
 from unrollviz.draw.span import Folded
 from unrollviz.draw.style import MEANINGS
 from unrollviz.draw.text import integer
-from unrollviz.flow import Flow
+from unrollviz.flows.flow import Flow
 from unrollviz.graph import Graph, edge_norm, formula
 from unrollviz.jacobians import frobenius
 from unrollviz.names import clean, derivative, typeset
-from unrollviz.paths import PATH_LIMIT, Heaviest, Path, PathSet
+from unrollviz.paths.pathset import PATH_LIMIT, Heaviest, Path, PathSet
 
 Json: TypeAlias = dict[str, Any]
 

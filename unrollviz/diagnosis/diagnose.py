@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unrollviz.diagnosis.evidence import Evidence, reaches, unheard
+from unrollviz.diagnosis.rules import RULES, SEVERITIES, Finding, Rule
+from unrollviz.diagnosis.symptoms import Symptoms, symptoms
 from unrollviz.errors import NonFinite, UnrollvizError
-from unrollviz.evidence import Evidence, reaches, unheard
 from unrollviz.export import Table
 from unrollviz.graph import Graph
-from unrollviz.rules import RULES, SEVERITIES, Finding, Rule
-from unrollviz.symptoms import Symptoms, symptoms
 from unrollviz.unrolled import Unrolled
 
 

@@ -20,7 +20,7 @@ from unrollviz.gradient import gradient
 from unrollviz.graph import Graph
 from unrollviz.jacobians import frobenius
 from unrollviz.jacobians import norms as row_norms
-from unrollviz.order import Order
+from unrollviz.paths.order import Order
 from unrollviz.stacks import Stack
 from unrollviz.sweep import Edge, Way, leave_chart, push_forward, sweep_from
 from unrollviz.terms import MEMORY_LIMIT, TermSum

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unrollviz import evidence
-from unrollviz.evidence import Evidence, percent
-from unrollviz.symptoms import CLOSED, FLAT, OPEN, Symptoms
+from unrollviz.diagnosis import evidence
+from unrollviz.diagnosis.evidence import Evidence, percent
+from unrollviz.diagnosis.symptoms import CLOSED, FLAT, OPEN, Symptoms
 
 SEVERITIES = ("problem", "warning", "ok", "note")
 """In the order in which they are told."""

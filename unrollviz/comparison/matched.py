@@ -11,12 +11,12 @@ import numpy as np
 
 from unrollviz.api import Run
 from unrollviz.arrays import Array, Labels
+from unrollviz.comparison.instances import Arrivals, pseudo_values
 from unrollviz.errors import UnknownName, UnrollvizError
-from unrollviz.flow import Flow, flow
-from unrollviz.folds import BY_EDGES, GROUPS, grouping, kinds
-from unrollviz.instances import Arrivals, pseudo_values
-from unrollviz.paths import SCAN_LIMIT, PathSet
-from unrollviz.summed import Summed
+from unrollviz.flows.flow import Flow, flow
+from unrollviz.flows.folds import BY_EDGES, GROUPS, grouping, kinds
+from unrollviz.flows.summed import Summed
+from unrollviz.paths.pathset import SCAN_LIMIT, PathSet
 from unrollviz.sweep import Arrival
 
 HEAVIEST = 12

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from unrollviz.arrays import Array
 from unrollviz.batch import Batch, part
-from unrollviz.checkpoints import Checkpoint, fingerprint, read
 from unrollviz.errors import BadFile, UnrollvizError
 from unrollviz.names import clean
 from unrollviz.optim import Memory
 from unrollviz.readers.limits import BYTES_LIMIT
-from unrollviz.records import recorded
-from unrollviz.rundata import RunData
-from unrollviz.rundata import read as read_data
-from unrollviz.training import Training
+from unrollviz.training.checkpoints import Checkpoint, fingerprint, read
+from unrollviz.training.records import recorded
+from unrollviz.training.rundata import RunData
+from unrollviz.training.rundata import read as read_data
+from unrollviz.training.state import Training
 
 
 @dataclass(frozen=True, eq=False)

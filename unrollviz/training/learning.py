@@ -13,15 +13,15 @@ import numpy.typing as npt
 
 from unrollviz.api import Network as ApiNetwork
 from unrollviz.batch import unreduced
-from unrollviz.checkpoints import CHECKPOINT, MODEL, locked
 from unrollviz.draw.panels import Course
 from unrollviz.errors import UnrollvizError
 from unrollviz.history import History
 from unrollviz.network import Network, check_whole
-from unrollviz.records import LIMIT_MIB, recorded
-from unrollviz.rundata import RunData
-from unrollviz.saving import Saved
-from unrollviz.training import Settings, State, Training
+from unrollviz.training.checkpoints import CHECKPOINT, MODEL, locked
+from unrollviz.training.records import LIMIT_MIB, recorded
+from unrollviz.training.rundata import RunData
+from unrollviz.training.saving import Saved
+from unrollviz.training.state import Settings, State, Training
 
 if TYPE_CHECKING:
     from unrollviz.draw.matplot import Drawn

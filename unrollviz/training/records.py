@@ -11,10 +11,10 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from unrollviz.checkpoints import RECORDS, written
 from unrollviz.files import write_atomically
 from unrollviz.network import Network
-from unrollviz.training import Settings, State
+from unrollviz.training.checkpoints import RECORDS, written
+from unrollviz.training.state import Settings, State
 
 LIMIT_MIB = 256
 

@@ -20,17 +20,17 @@ from unrollviz.arrays import Array, Labels, arithmetic
 from unrollviz.counts import integer
 from unrollviz.errors import TooManyPaths, UnknownName, UnrollvizError
 from unrollviz.export import LISTED, Table
-from unrollviz.flow import Flow, cancellation
-from unrollviz.folds import Labelling, by_path
+from unrollviz.flows.flow import Flow, cancellation
+from unrollviz.flows.folds import Labelling, by_path
 from unrollviz.gradient import check_gradient, gradient
 from unrollviz.graph import Graph
 from unrollviz.jacobians import frobenius
-from unrollviz.order import Order as _Order
-from unrollviz.path import Factor as Factor
-from unrollviz.path import Heaviest as Heaviest
-from unrollviz.path import Path as Path
-from unrollviz.path import listing
-from unrollviz.search import BUDGET, heaviest
+from unrollviz.paths.order import Order as _Order
+from unrollviz.paths.path import Factor as Factor
+from unrollviz.paths.path import Heaviest as Heaviest
+from unrollviz.paths.path import Path as Path
+from unrollviz.paths.path import listing
+from unrollviz.paths.search import BUDGET, heaviest
 from unrollviz.stacks import times_power
 from unrollviz.sweep import ENTRY, LOSS, Arrival, entry_step, leave_chart, sweep
 from unrollviz.terms import TermSum, check_memory, dots_with
@@ -182,7 +182,7 @@ class PathSet:
     ) -> Heaviest[Path]:
         """The k heaviest paths by norm, or by the absolute value of the share, heaviest first; equal ones by rank.
 
-        Small sets are walked through. In others, of any size, they are searched for (see `unrollviz.search`), with a
+        Small sets are walked through. In others, of any size, they are searched for (see `search.py`), with a
         proof that none was missed, or after `budget` expansions with a bound on any that was; a few partial paths are
         then still completed, and counted in `expansions` beyond the budget. `progress` is called every few hundred
         expansions with their number; what it raises ends the search and does no harm.

@@ -10,11 +10,11 @@ import numpy as np
 
 from unrollviz.arrays import Array, Labels, Shape, arithmetic
 from unrollviz.errors import UnrollvizError
+from unrollviz.flows.table import STACK_LIMIT, Figures
 from unrollviz.gradient import count_paths
 from unrollviz.jacobians import frobenius
 from unrollviz.stacks import Exponents, Places, indices, times_power
 from unrollviz.sweep import COUNTS, SMALL_COUNTS, Arrival, Fold, Way, sweep
-from unrollviz.table import STACK_LIMIT, Figures
 from unrollviz.terms import TermSum, at_once, check_memory, dots_with
 
 ROW_LIMIT = 20_000_000

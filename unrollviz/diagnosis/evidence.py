@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from unrollviz.arrays import Array, Labels
+from unrollviz.diagnosis.spectra import Spectrum
+from unrollviz.diagnosis.symptoms import CLOSED, FLAT, OPEN, Reach, Symptoms, Units
 from unrollviz.names import typeset
-from unrollviz.spectra import Spectrum
-from unrollviz.symptoms import CLOSED, FLAT, OPEN, Reach, Symptoms, Units
 
 Where = dict[str, str | int]
 Evidence = tuple[dict[str, float], Where, str]

@@ -24,13 +24,13 @@ from unrollviz.batch import Batch
 from unrollviz.errors import BadFile, UnrollvizError
 from unrollviz.files import write_atomically
 from unrollviz.history import LABELS, from_arrays, to_arrays
-from unrollviz.journal import latest
 from unrollviz.names import clean
 from unrollviz.network import Network as PlainNetwork
 from unrollviz.optim import Memory, optimizer_named
 from unrollviz.readers.limits import BYTES_LIMIT, bad, reading
 from unrollviz.readers.npz import read_arrays, read_names
-from unrollviz.training import Settings, State, check
+from unrollviz.training.journal import latest
+from unrollviz.training.state import Settings, State, check
 
 CHECKPOINT = "checkpoint.npz"
 """The file in a run's folder that holds everything."""

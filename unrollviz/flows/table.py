@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from unrollviz.arrays import Array, Labels, arithmetic
 from unrollviz.errors import UnrollvizError
-from unrollviz.grid import Grid, Ledger
+from unrollviz.flows.grid import Grid, Ledger
 from unrollviz.jacobians import frobenius
 from unrollviz.stacks import times_strides
 from unrollviz.sweep import COTANGENTS, LOSS, Fold, Way, completions, sweep

@@ -6,14 +6,14 @@ import time
 from dataclasses import fields, replace
 from pathlib import Path
 
-from unrollviz.checkpoints import CHECKPOINT, Checkpoint, fingerprint, read, save
 from unrollviz.errors import BadFile, NonFinite
-from unrollviz.journal import Journal
 from unrollviz.optim import Memory
-from unrollviz.records import Records
-from unrollviz.rundata import DATA, RunData
-from unrollviz.rundata import save as save_data
-from unrollviz.training import Settings, State, Training
+from unrollviz.training.checkpoints import CHECKPOINT, Checkpoint, fingerprint, read, save
+from unrollviz.training.journal import Journal
+from unrollviz.training.records import Records
+from unrollviz.training.rundata import DATA, RunData
+from unrollviz.training.rundata import save as save_data
+from unrollviz.training.state import Settings, State, Training
 
 SAVING_PART = 0.05
 """The part of the training time that checkpoints may take; between them the journal has every update."""

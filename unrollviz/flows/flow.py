@@ -13,13 +13,13 @@ import numpy as np
 from unrollviz.arrays import Array, Labels
 from unrollviz.errors import UnrollvizError
 from unrollviz.export import LISTED, Table
+from unrollviz.flows.grid import Grid
+from unrollviz.flows.summed import ROW_LIMIT, Summed
+from unrollviz.flows.table import tabulated
 from unrollviz.gradient import check_gradient, scaled_gradient
 from unrollviz.graph import Graph
-from unrollviz.grid import Grid
 from unrollviz.jacobians import frobenius
-from unrollviz.summed import ROW_LIMIT, Summed
 from unrollviz.sweep import ENTRY, LAG, LOSS, Fold, Way
-from unrollviz.table import tabulated
 
 if TYPE_CHECKING:
     import pandas

@@ -18,15 +18,15 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 
 from unrollviz.arrays import Array, Shape, arithmetic
-from unrollviz.best import Best, logarithms, push
 from unrollviz.charts import divide
 from unrollviz.counts import integer
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.gradient import gradient
 from unrollviz.graph import Graph, backward_edges, node_named
 from unrollviz.jacobians import frobenius
-from unrollviz.neurons import Indices, Local, Target, derivatives, instances_of, joined, neuron, units_of
-from unrollviz.path import Heaviest
+from unrollviz.paths.best import Best, logarithms, push
+from unrollviz.paths.neurons import Indices, Local, Target, derivatives, instances_of, joined, neuron, units_of
+from unrollviz.paths.path import Heaviest
 from unrollviz.sweep import Edge, entry_step, leading_to, leave_chart
 from unrollviz.terms import MEMORY_LIMIT
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from unrollviz.api import Run
 from unrollviz.arrays import Array, Labels
+from unrollviz.comparison.matched import HEAVIEST, TIMES, Asked, Label, Rows, by_fold, by_path
+from unrollviz.comparison.significance import Significance, by_permutation
 from unrollviz.errors import UnknownName, UnrollvizError
-from unrollviz.flow import Flow, flow
+from unrollviz.flows.flow import Flow, flow
 from unrollviz.gradient import count_paths
-from unrollviz.matched import HEAVIEST, TIMES, Asked, Label, Rows, by_fold, by_path
-from unrollviz.significance import Significance, by_permutation
 from unrollviz.sweep import FOLDS
 
 PART = 0.9

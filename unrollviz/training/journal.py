@@ -21,7 +21,7 @@ from unrollviz.arrays import Array
 from unrollviz.errors import UnrollvizError
 from unrollviz.history import COLUMNS, to_arrays
 from unrollviz.optim import Memory
-from unrollviz.training import State
+from unrollviz.training.state import State
 
 NAMES = ("journal.0", "journal.1")
 

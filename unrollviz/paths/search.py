@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from unrollviz.arrays import Array, arithmetic, beat
-from unrollviz.bounds import Bound, bounds
 from unrollviz.graph import Graph
 from unrollviz.jacobians import Jacobian
-from unrollviz.order import Order
+from unrollviz.paths.bounds import Bound, bounds
+from unrollviz.paths.order import Order
 from unrollviz.sweep import Edge, leave_chart
 from unrollviz.terms import MEMORY_LIMIT
 

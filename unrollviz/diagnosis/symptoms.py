@@ -10,15 +10,15 @@ import numpy as np
 
 from unrollviz.arrays import Array, arithmetic
 from unrollviz.cells import CELLS
+from unrollviz.diagnosis.spectra import Mask, Spectrum, Steps, is_recurrent, spectra
 from unrollviz.errors import NonFinite
-from unrollviz.flow import flow
-from unrollviz.folds import kinds, multiplier
+from unrollviz.flows.flow import flow
+from unrollviz.flows.folds import kinds, multiplier
 from unrollviz.gradient import Truncation, cotangents, edge_shares, truncation
 from unrollviz.graph import Graph, names_of
 from unrollviz.jacobians import frobenius
 from unrollviz.names import derivative
 from unrollviz.ops import relu, sigmoid_slope, tanh_slope
-from unrollviz.spectra import Mask, Spectrum, Steps, is_recurrent, spectra
 from unrollviz.sweep import FOLDS
 from unrollviz.unrolled import Unrolled
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unrollviz.arrays import Array
-from unrollviz.neurons import Indices, Local
+from unrollviz.paths.neurons import Indices, Local
 
 ZERO = -1e300
 """Logarithm of a derivative that is 0: the path exists and adds nothing. Where there is no edge it is -inf."""

@@ -1,0 +1,1 @@
+"""Two gradients side by side, and what of their difference is chance."""

@@ -1,0 +1,1 @@
+"""What is wrong with a gradient: figures, rules, evidence."""

@@ -1,0 +1,1 @@
+"""The gradient taken apart by labels of paths: folds, rows, groups."""

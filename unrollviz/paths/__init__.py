@@ -1,0 +1,1 @@
+"""Single paths: counted, ranked, listed, the heaviest found, their tree."""

@@ -1,0 +1,1 @@
+"""Learning: runs, their folders, and what makes the next state of one."""
