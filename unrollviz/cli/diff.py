@@ -11,6 +11,7 @@ from unrollviz.cli.model import described
 from unrollviz.cli.options import (
     Name,
     all_of,
+    by_option,
     data_options,
     json_option,
     loss_option,
@@ -50,14 +51,7 @@ of_b = all_of(
 @click.command(short_help="Two gradients side by side: what gained and lost share, and whether by chance.")
 @click.argument("a", required=False, metavar="[A]")
 @click.argument("b", required=False, metavar="[B]")
-@click.option(
-    "--by",
-    default=["lag"],
-    show_default="lag",
-    multiple=True,
-    type=Name(lambda: [*table("sweep", "FOLDS")(), "route", "uses", "path"]),
-    help="lag, loss, entry, temporal (M[t,k]), route, uses:weights,highway, path. Give it twice for a product.",
-)
+@by_option
 @click.option(
     "--top", type=click.IntRange(min=1), default=ROWS, show_default=True, help="Rows shown: those that changed most."
 )

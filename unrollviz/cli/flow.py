@@ -10,6 +10,7 @@ from unrollviz.cli.model import build
 from unrollviz.cli.options import (
     ROWS,
     Name,
+    by_option,
     json_option,
     loss_option,
     model_options,
@@ -23,14 +24,7 @@ from unrollviz.cli.terminal import say, say_json
 @click.command(short_help="The gradient by lag, loss, entry step or both.")
 @loss_option
 @param_option
-@click.option(
-    "--by",
-    default=["lag"],
-    show_default="lag",
-    multiple=True,
-    type=Name(lambda: [*table("sweep", "FOLDS")(), "route", "uses", "path"]),
-    help="total, loss, entry (step k), lag (t - k), temporal (M[t,k]), route, uses, path. Give it twice for a product.",
-)
+@by_option
 @click.option(
     "--detail",
     type=Name(table("graph", "LEVELS")),

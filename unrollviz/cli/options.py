@@ -107,6 +107,16 @@ model_options = all_of(sources, steps_option, network_options)
 """Which network, which sequence and which loss; without any of them, the article's. SPEC is a file."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object, numbers in full precision.")
+
+by_option = click.option(
+    "--by",
+    default=["lag"],
+    show_default="lag",
+    multiple=True,
+    type=Name(lambda: [*table("sweep", "FOLDS")(), "route", "uses", "path"]),
+    help="total, loss, entry (step k), lag (t - k), temporal (M[t,k]), route, uses, path. Give it twice for a product.",
+)
+
 loss_option = click.option("--loss", metavar="L4", help="One loss, L1 … LT.  [default: all of them]")
 param_option = click.option(
     "--param", help="U, W, V, b, c; W_f, l2.bwd.W_n; or any other node: s1, x2, a3.  [default: W, of an LSTM W_f]"
