@@ -295,8 +295,9 @@ def difference(compared: Comparison) -> list[str]:
 
 def _change(old: float, new: float) -> tuple[str, str, str]:
     """Before, after, and by how much."""
-    return _exact(old), _exact(new), f"{new - old:+.4g}" if new != old else "0"
+    return _aligned(old), _aligned(new), _aligned(new - old, "+") if new != old else "0"
 
 
-def _exact(value: float) -> str:
-    return f"{value:.8g}"
+def _aligned(value: float, sign: str = "") -> str:
+    """With its point below the others', unless it is very small or large."""
+    return f"{value:{sign}.6f}" if value == 0 or 1e-3 <= abs(value) < 1e7 else f"{value:{sign}.3e}"
