@@ -75,7 +75,8 @@ def test_every_example_of_a_group_highlights_what_it_says(name):
     assert on_path(made) == set(found.edges)
     figures = f"{found.sum.count:,} of {found.of:,} paths · norm of their sum {found.sum.norm:.4f} · share "
     assert any(line.startswith(figures) for line in words(made, "caption"))
-    assert any(line.startswith(found.words) for line in words(made, "legend"))
+    assert found.words in words(made, "caption") and found.words not in " ".join(words(made, "legend"))
+    assert any(line.startswith("the highlighted paths: as thick as") for line in words(made, "legend"))
     tones = {shape.kind.split()[1] for shape in kinds_of(made, *ROLES)}
     assert tones == {"path", "muted"}
 
