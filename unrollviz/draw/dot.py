@@ -34,7 +34,6 @@ from unrollviz.graph import Graph, edge_norm
 from unrollviz.names import derivative
 from unrollviz.paths import Path
 
-
 _CLEAR = 3.5
 """Points between a node and the marker pen's line to it: lines lie above nodes, and an outline is not to be cut."""
 

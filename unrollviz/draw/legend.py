@@ -269,11 +269,12 @@ def _marker_swatch(sheet: Sheet, at: Point) -> None:
 
 
 def _group_swatch(sheet: Sheet, at: Point, signed: bool) -> None:
+    """A line of the highlight; where lines are shares, one of each sign."""
     if not signed:
-        return _line_swatch(sheet, at, color=sheet.theme.ink, penwidth="3", arrow=0.65)
-    for share, y in ((1.0, at[1] + 3), (-1.0, at[1] - 3)):
+        _line_swatch(sheet, at, color=sheet.theme.ink, penwidth="3", arrow=0.65)
+    for share, aside in ((1.0, 3), (-1.0, -3)) if signed else ():
         look = {"color": sheet.theme.share_colour(share), "style": share_style(share)}
-        _line_swatch(sheet, (at[0], y), penwidth="2.5", **look)
+        _line_swatch(sheet, (at[0], at[1] + aside), penwidth="2.5", **look)
 
 
 def _share_swatch(sheet: Sheet, at: Point, share: float, largest: float) -> None:
