@@ -495,6 +495,10 @@ def test_frames_are_pictures_that_fill_up(tmp_path):
     assert glowing[:half] == [0] * half
     assert glowing[half:] == sorted(glowing[half:])
     assert b"forward pass" in pictures["frame-001.svg"]
+    last = list(pictures.values())[-1].decode()
+    assert last.rindex(LIGHT.marker) < last.index('class="node parameter')  # a glow cuts into no outline
+    folded = list(frames(view(LONG)).values())[-1].decode()
+    assert folded.rindex('class="node span"') < folded.index(LIGHT.marker)  # nor is it hidden by a folded span
     assert all(parsed(data) is not None for data in pictures.values())
 
 

@@ -186,9 +186,9 @@ def matrix(rows: Sequence[Sequence[float]]) -> str:
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A table of mathematics, columns aligned right."""
+    """A table of mathematics, columns aligned right, rows apart enough for arrows above names."""
     lines = [" & ".join(f"${cell}$" if cell else "" for cell in row) + r" \\" for row in (headings, *rows)]
-    begin = rf"\begin{{center}}\begin{{tabular}}{{{'r' * len(headings)}}}"
+    begin = rf"\begin{{center}}\renewcommand*{{\arraystretch}}{{1.3}}\begin{{tabular}}{{{'r' * len(headings)}}}"
     return [begin, lines[0] + r" \hline", *lines[1:], r"\end{tabular}\end{center}"]
 
 

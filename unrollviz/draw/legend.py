@@ -273,8 +273,8 @@ def _group_swatch(sheet: Sheet, at: Point, signed: bool) -> None:
     if not signed:
         _line_swatch(sheet, at, color=sheet.theme.ink, penwidth="3", arrow=0.65)
     for share, aside in ((1.0, 3), (-1.0, -3)) if signed else ():
-        look = {"color": sheet.theme.share_colour(share), "style": share_style(share)}
-        _line_swatch(sheet, (at[0], at[1] + aside), penwidth="2.5", **look)
+        colour, style = sheet.theme.share_colour(share), share_style(share)
+        _line_swatch(sheet, (at[0], at[1] + aside), color=colour, penwidth="2.5", style=style)
 
 
 def _share_swatch(sheet: Sheet, at: Point, share: float, largest: float) -> None:
