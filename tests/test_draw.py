@@ -28,6 +28,7 @@ from unrollviz.draw.scene import Scene
 from unrollviz.draw.sheet import ATTRIBUTES, Sheet, escape
 from unrollviz.draw.span import Folded
 from unrollviz.draw.style import LOOKS, MUTED, NEGATIVE, POSITIVE, faded, share_width, text_width
+from unrollviz.draw.view import view
 from unrollviz.gradient import edge_shares
 from unrollviz.graph import ROLES, Graph, Tracer, level_of_detail
 from unrollviz.names import clean, typeset
@@ -485,10 +486,25 @@ def test_the_marker_lies_under_the_path():
     nodes, edges = read(run.draw(highlight=path))
     order = [item.kind for item in nodes.values()]
     assert order.index("band") < order.index("marker") < order.index("state")
-    pen = {re.sub("^e,[^ ]* ", "", e.attributes["pos"]).split()[0] for e in of_kind(edges, "marker")}
-    ink = {re.sub("^e,[^ ]* ", "", e.attributes["pos"]).split()[0] for e in edges if e.tone == "path"}
-    assert pen == ink
-    assert len(pen) == len(path.nodes) - 1
+    assert len(of_kind(edges, "marker")) == sum(e.tone == "path" for e in edges) == len(path.nodes) - 1
+
+
+def test_the_marker_cuts_into_no_outline():
+    """Lines lie above nodes, so the broad one keeps clear of them, and begins and ends inside the rims around them."""
+    run = uz.article(cell="lstm")
+    drawing = view(run, "L4,yhat4,h4,c4,f4,h3,o3,h2,c2,f2,W_f", detail="gate").drawing
+    shapes = {shape.id: shape for shape in drawing.sheet.shapes}
+    lines = {line.corners[0]: line for line in drawing.sheet.lines if line.kind == "edge path"}
+    pens = [line for line in drawing.sheet.lines if line.kind == "marker"]
+    assert len(pens) == len(lines) == 10
+    for pen in pens:
+        ink = min(lines.values(), key=lambda line: math.dist(line.corners[-1], pen.corners[-1]))
+        assert pen.corners[1:-1] == ink.corners[1:-1]
+        for end, own, rim in ((0, ink.tail, pen.tail), (-1, ink.head, pen.head)):
+            clear = math.dist(pen.corners[end], ink.corners[end])
+            outline = float(shapes[own].look["penwidth"]) / 2
+            wide = (shapes[rim].box.width - shapes[own].box.width) / 2
+            assert outline < clear < wide
 
 
 def test_lines_of_the_path_lie_over_those_of_the_rest():

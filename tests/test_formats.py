@@ -78,6 +78,7 @@ def test_an_option_changes_what_is_written_or_is_refused(name, option, written, 
                 check(tmp_path / "x", name, given)
             said = str(refused.value)
             assert said.startswith(flag) and f"{name} is {FORMATS[name].meaning}" in said
+            assert written(name, given) == written(name, {}), f"{given} would work, and need not be refused"
             takers = [other for other, row in FORMATS.items() if option in row.takes]
             assert takers and all(taker in said.rpartition("write ")[2] for taker in takers)
 

@@ -75,7 +75,8 @@ def test_every_example_of_a_group_highlights_what_it_says(name):
     assert on_path(made) == set(found.edges)
     figures = f"{found.sum.count:,} of {found.of:,} paths · norm of their sum {found.sum.norm:.4f} · share "
     assert any(line.startswith(figures) for line in words(made, "caption"))
-    assert any(line.startswith(found.words) for line in words(made, "legend"))
+    assert found.words in words(made, "caption") and found.words not in " ".join(words(made, "legend"))
+    assert any(line.startswith("the highlighted paths: as thick as") for line in words(made, "legend"))
     tones = {shape.kind.split()[1] for shape in kinds_of(made, *ROLES)}
     assert tones == {"path", "muted"}
 
@@ -494,6 +495,10 @@ def test_frames_are_pictures_that_fill_up(tmp_path):
     assert glowing[:half] == [0] * half
     assert glowing[half:] == sorted(glowing[half:])
     assert b"forward pass" in pictures["frame-001.svg"]
+    last = list(pictures.values())[-1].decode()
+    assert last.rindex(LIGHT.marker) < last.index('class="node parameter')  # a glow cuts into no outline
+    folded = list(frames(view(LONG)).values())[-1].decode()
+    assert folded.rindex('class="node span"') < folded.index(LIGHT.marker)  # nor is it hidden by a folded span
     assert all(parsed(data) is not None for data in pictures.values())
 
 

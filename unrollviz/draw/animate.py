@@ -91,9 +91,9 @@ def frames(view: View) -> dict[str, bytes]:
     made = {}
     for frame in range(when.frames):
         faint = {id for id, start in when.forward.items() if start > frame}
-        inside = {id: glow[id].format("") for id, start in when.backward.items() if start <= frame}
+        under = "".join(glow[id].format("") for id, start in when.backward.items() if start <= frame)
         phase = _phase(view, sheet, frame, when, "")
-        made[f"frame-{frame + 1:0{digits}}.svg"] = svg.written(sheet, inside, faint, phase)
+        made[f"frame-{frame + 1:0{digits}}.svg"] = svg.written(sheet, {}, faint, phase, under)
     return made
 
 
@@ -110,14 +110,12 @@ def animated(view: View) -> bytes:
             f'repeatCount="indefinite" keyTimes="{times}" values="{values}"/>'
         )
 
-    inside = {}
-    for id, start in when.forward.items():
-        appear = play(f"{svg.FAINT};1", start) if start else ""
-        inside[id] = appear + glow[id].format(play("0;1", when.backward[id]))
+    inside = {id: play(f"{svg.FAINT};1", start) for id, start in when.forward.items() if start}
+    under = "".join(glow[id].format(play("0;1", start)) for id, start in when.backward.items())
     phases = _phase(view, sheet, 0, when, play("1;0", when.turn)) + _phase(
         view, sheet, when.turn, when, play("0;1", when.turn)
     )
-    return svg.written(sheet, inside, (), phases)
+    return svg.written(sheet, inside, (), phases, under)
 
 
 def _phase(view: View, sheet: Sheet, frame: int, when: Score, inside: str) -> str:
@@ -131,7 +129,8 @@ def _phase(view: View, sheet: Sheet, frame: int, when: Score, inside: str) -> st
 
 
 def _glows(sheet: Sheet, when: Score) -> dict[str, str]:
-    """What marks that a cotangent has come, drawn under its shape or line; `{}` is where an animation goes."""
+    """What marks that a cotangent has come, of each shape and line, to be drawn under all of them; `{}` is where an
+    animation goes."""
     pen = sheet.theme.marker
     made = {}
     for shape in sheet.shapes:

@@ -19,7 +19,7 @@ import numpy as np
 
 from unrollviz.arrays import beat
 from unrollviz.draw.colouring import Paint, gathered
-from unrollviz.draw.geometry import COPY_FONT, DENSE_FONT, NODE_FONT, Box, Point, arrange, shown, shown_on_copy
+from unrollviz.draw.geometry import COPY_FONT, DENSE_FONT, NODE_FONT, Box, Point, arrange, inset, shown, shown_on_copy
 from unrollviz.draw.inside import about, lines_inside, scales, squares
 from unrollviz.draw.layout import EdgeName, Place
 from unrollviz.draw.legend import draw_legend, draw_words, signed
@@ -33,6 +33,9 @@ from unrollviz.draw.text import number
 from unrollviz.graph import Graph, edge_norm
 from unrollviz.names import derivative
 from unrollviz.paths.pathset import Path
+
+_CLEAR = 3.5
+"""Points between a node and the marker pen's line to it: lines lie above nodes, and an outline is not to be cut."""
 
 
 def picture(
@@ -175,7 +178,7 @@ class Drawing:
         ends = dict.fromkeys(name for tail, head, _ in self.marked.edges for name in (head, tail))
         under = {name: self._rim(self._end(name), 10) for name in [*self.marked.nodes, *ends]}
         for tail, head, key in self.marked.edges:
-            corners = self.paper.edges[tail, head, key]
+            corners = inset(self.paper.edges[tail, head, key], _CLEAR)
             self.sheet.line(under[tail], under[head], corners, "marker", color=self.theme.marker, penwidth="11")
 
     def _end(self, name: str) -> Box:
@@ -243,9 +246,9 @@ class Drawing:
                 x, y = box.x - aside, box.y + box.half_height(aside) + 3
             else:  # the line from a copy passes above it
                 x, y = box.x - box.width / 2 - 1, box.y - box.height / 2 - 1
-            width = 13.0 + 5.5 * max(0, len(str(position)) - 2)
+            further = 5.5 * (len(str(position)) - 1)  # to the left, where no label is
             self.sheet.shape(
-                Box(x, y, width, 13, "ellipse"),
+                Box(x - further / 2, y, 13 + further, 13, "ellipse"),
                 "number",
                 str(position),
                 fillcolor=self.theme.ink,

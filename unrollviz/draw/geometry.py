@@ -129,6 +129,11 @@ def shortened(corners: Sequence[Point], length: float) -> tuple[Point, ...]:
     return (*corners[:-1], _toward(end, corners[-2], min(length, 0.8 * room)))
 
 
+def inset(corners: Sequence[Point], length: float) -> tuple[Point, ...]:
+    """The polyline without `length` points at either end, but for a fifth of the first and the last piece."""
+    return shortened(shortened(corners, length)[::-1], length)[::-1]
+
+
 def _toward(point: Point, aim: Point, distance: float) -> Point:
     whole = math.dist(point, aim) or 1.0
     return (

@@ -186,9 +186,10 @@ def matrix(rows: Sequence[Sequence[float]]) -> str:
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A table of mathematics, columns aligned right."""
+    """A table of mathematics, columns aligned right, rows farther apart where names have arrows above them."""
+    stretch = 1.7 if any(r"\over" in cell for row in rows for cell in row) else 1.0
     lines = [" & ".join(f"${cell}$" if cell else "" for cell in row) + r" \\" for row in (headings, *rows)]
-    begin = rf"\begin{{center}}\begin{{tabular}}{{{'r' * len(headings)}}}"
+    begin = rf"\begin{{center}}\renewcommand*{{\arraystretch}}{{{stretch}}}\begin{{tabular}}{{{'r' * len(headings)}}}"
     return [begin, lines[0] + r" \hline", *lines[1:], r"\end{tabular}\end{center}"]
 
 

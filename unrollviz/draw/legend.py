@@ -213,7 +213,7 @@ def _highlight_entry(scene: Scene) -> list[_Entry]:
     if scene.group is None:
         return []
     coloured = scene.group.sum.share == scene.group.sum.share and scene.paint is None
-    entry = scene.group.words + (": as thick as the share that passes" if coloured else "")
+    entry = "the highlighted paths" + (": as thick as the share that passes, dashed where negative" if coloured else "")
     return [(entry, partial(_group_swatch, signed=coloured), _SWATCH)]
 
 
@@ -269,8 +269,12 @@ def _marker_swatch(sheet: Sheet, at: Point) -> None:
 
 
 def _group_swatch(sheet: Sheet, at: Point, signed: bool) -> None:
-    colour = sheet.theme.positive if signed else sheet.theme.ink
-    _line_swatch(sheet, at, color=colour, penwidth="3", arrow=0.65)
+    """A line of the highlight; where lines are shares, one of each sign."""
+    if not signed:
+        _line_swatch(sheet, at, color=sheet.theme.ink, penwidth="3", arrow=0.65)
+    for share, aside in ((1.0, 3), (-1.0, -3)) if signed else ():
+        colour, style = sheet.theme.share_colour(share), share_style(share)
+        _line_swatch(sheet, (at[0], at[1] + aside), color=colour, penwidth="2.5", style=style)
 
 
 def _share_swatch(sheet: Sheet, at: Point, share: float, largest: float) -> None:

@@ -22,6 +22,9 @@ PAD = 18.0
 FAINT = 0.1
 """Opacity of what is hardly to be seen."""
 
+_BEHIND = ("band", "span")
+"""Kinds of shapes behind the network."""
+
 _DASHES = {"dashed": "5,2", "dotted": "1,5"}
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"})
 _ANCHORS = {"l": "start", "r": "end"}
@@ -36,14 +39,18 @@ def escaped(text: str, limit: int = 200) -> str:
 
 
 def written(
-    sheet: Sheet, inside: Mapping[str, str] | None = None, faint: Collection[str] = (), above: str = ""
+    sheet: Sheet,
+    inside: Mapping[str, str] | None = None,
+    faint: Collection[str] = (),
+    above: str = "",
+    under: str = "",
 ) -> bytes:
     """The sheet as an SVG file.
 
     Args:
-        inside: id of a shape or line -> markup that is put into its group, under all that is drawn there.
+        inside: id of a shape or line -> markup that is put into its group, before all that is drawn there.
         faint: ids of shapes and lines that are hardly to be seen.
-        above: markup that is put on top of all.
+        above: markup that is put on top of all;  under: markup that is put under all but bands and folded spans.
     """
     extra = inside or {}
     left, top, right, bottom = extent(sheet)
@@ -58,8 +65,11 @@ def written(
         f'role="img" aria-label="{escaped("; ".join(said) or "the unrolled network", 2000)}">\n',
         f'<rect x="{_n(left)}" y="{_n(top)}" width="{_n(width)}" height="{_n(height)}" fill="{sheet.theme.paper}"/>\n',
     ]
-    for shape in sheet.shapes:
+    front = next((index for index, shape in enumerate(sheet.shapes) if shape.kind not in _BEHIND), 0)
+    for index, shape in enumerate(sheet.shapes):
         beat()
+        if index == front:
+            parts.append(under)
         parts += _shape(shape, sheet.theme.ink, extra.get(shape.id, ""), shape.id in faint)
     for index, line in lines:
         beat()

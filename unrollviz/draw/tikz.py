@@ -48,7 +48,7 @@ def written(sheet: Sheet) -> str:
     return document(
         [*colours.defined(), *body],
         "the unrolled network; compile with pdflatex, or put what is between begin and end of the document in your own",
-        "[tikz,border=6bp]{standalone}",
+        f"[tikz,border={6 if sheet.theme.paper == PAPER else 0}bp]{{standalone}}",
         (r"\renewcommand*{\familydefault}{\sfdefault}",),
     )
 

@@ -40,8 +40,10 @@ function choose(paths) {
   show(null);
   byId("clear").hidden = !chosen.length;
   scene.inspect(null);
-  const shapes = chosen.flatMap((path) => nodesOf(data, path)).filter((node) => node.id && node.time !== null);
-  scene.reveal([...new Set(shapes)].map((node) => byId(node.id)));
+  const visited = [...new Set(chosen.flatMap((path) => nodesOf(data, path)))].filter((node) => node.time !== null);
+  const drawn = visited.filter((node) => node.id);
+  const folded = data.spans.filter((span) => visited.some(({ time }) => span.first <= time && time <= span.last));
+  scene.reveal((drawn.length ? drawn : folded).map(({ id }) => byId(id)));
 }
 const list = table(data, show, choose);
 function clear() {
