@@ -96,7 +96,7 @@ class PathSet:
 
     def __repr__(self) -> str:
         some = self.losses if len(self.losses) < 4 else (self.losses[0], "…", self.losses[-1])
-        return f"<PathSet {', '.join(some)} to {self.target}: {integer(self.count)} paths>"
+        return f"<PathSet {', '.join(some)} to {self.target}: {integer(self.count, exact=60)} paths>"
 
     def _repr_html_(self) -> str:
         some = self.losses if len(self.losses) < 4 else (self.losses[0], "…", self.losses[-1])

@@ -99,7 +99,7 @@ class UnitPaths:
 
     def __repr__(self) -> str:
         some = self.losses if len(self.losses) < 4 else (self.losses[0], "…", self.losses[-1])
-        return f"<UnitPaths {', '.join(some)} to {self.target}: {integer(self.count)} paths>"
+        return f"<UnitPaths {', '.join(some)} to {self.target}: {integer(self.count, exact=60)} paths>"
 
     @property
     def total_norm(self) -> float:
