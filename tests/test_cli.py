@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -387,6 +388,22 @@ def test_an_interrupt_exits_130_without_a_traceback(tmp_path):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert b"Traceback" not in errors
+
+
+@pytest.mark.parametrize("closed", ["1", "2"])
+def test_a_stream_that_is_closed_is_as_good_as_none(closed):
+    command = f"{shlex.join([*UNROLLVIZ, 'info'])} {closed}>&-"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0
+    assert ("elman network" in done.stdout) == (closed == "2")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_name_longer_than_any_file_s_is_one_line():
+    done = run("info", "x" * 5000)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "is no name that a file can have" in done.stderr
 
 
 def test_a_terminal_is_told_of_long_work_and_nobody_else_is():

@@ -283,3 +283,23 @@ def test_an_update_that_diverges_is_said_and_not_gone_beyond() -> None:
     assert any("no finite number" in line for line in lines)
     with pytest.raises(UnrollvizError, match="lower the learning rate"):
         go.moved(end, "event", 1)
+
+
+def test_the_same_event_of_another_iteration_is_another_place() -> None:
+    stepper = obey(learning(), "next 10").stepper
+    after = obey(stepper, f"next {stepper.timeline.end}").stepper
+    assert (after.iteration, after.cursor) == (1, 10)
+    assert obey(after, f"prev {stepper.timeline.end}").stepper.iteration == 0
+
+
+def test_where_after_another_timeline_tells_of_its_own() -> None:
+    stepper = learning()
+    for line in ("watch norm(value)", "iteration 3", "cut s3 -> s2", "goto end", "iteration 4", "where"):
+        stepper = obey(stepper, line).stepper
+    assert stepper.iteration == 4
+
+
+@pytest.mark.parametrize(("cell", "kinds"), [("elman", "uses:weights:"), ("lstm", "uses:weights,highway:")])
+def test_iterations_are_compared_by_the_kinds_of_edges_that_there_are(cell: str, kinds: str) -> None:
+    said = "\n".join(obey(obey(learning(cell=cell), "iteration 2").stepper, "compare 0").lines)
+    assert kinds in said

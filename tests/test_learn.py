@@ -716,3 +716,9 @@ def at_terminal(
     finally:
         os.close(terminal)
     return subprocess.CompletedProcess(arguments, code, shown, "")
+
+
+@pytest.mark.parametrize("typed", ["0e400", "1e-400", "5e-324", "0.0e-400", "1e-310%", "9e400", "1;2", "1\n2"])
+def test_numbers_beyond_all_numbers_are_wrong_and_no_crash(typed):
+    assert Number(0.163).judge(typed).right is not True
+    assert Number(1).judge(typed).right is not True

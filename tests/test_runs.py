@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from unrollviz.debugger import stepper as go
 from unrollviz.debugger.opening import of_run
 from unrollviz.errors import BadFile, UnrollvizError
 from unrollviz.samples import SAMPLES
+from unrollviz.training import checkpoints
 from unrollviz.training.checkpoints import RECORDS
 from unrollviz.training.rundata import DATA, RunData, read, save
 from unrollviz.training.runs import opened
@@ -198,3 +201,37 @@ def test_data_that_lie_are_refused(folder: Path, tmp_path: Path) -> None:
     shutil.copy(folder / DATA, bad / DATA)
     with pytest.raises(BadFile, match="000000020"):
         opened(bad).at(20)
+
+
+def test_what_is_odd_in_a_folder_is_told_or_passed_over(folder: Path, tmp_path: Path) -> None:
+    """A pipe for a journal would keep its reader waiting for ever; a record may lie about its update."""
+    copy = tmp_path / "run"
+    shutil.copytree(folder, copy)
+    for name in ("journal.0", "journal.1"):
+        (copy / name).unlink(missing_ok=True)
+        os.mkfifo(copy / name)
+    first, second, *_ = sorted((copy / RECORDS).iterdir())
+    (copy / RECORDS / "999999999.npz").mkdir()
+    (copy / RECORDS / "999999998.npz").symlink_to("nowhere")
+    found = opened(copy)
+    assert set(found.recorded) == set(opened(folder).recorded)
+    shutil.copy(first, second)
+    with pytest.raises(BadFile, match="is not of the update in its name; remove it"):
+        opened(copy).at(int(second.stem))
+
+
+def test_a_checkpoint_that_is_replaced_while_it_is_read_is_read_anew(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right, turns, others = checkpoints.read_arrays, [], itertools.count()
+
+    def meanwhile(path: Path, limit: int) -> dict[str, np.ndarray]:
+        turns.append(path)
+        monkeypatch.setattr(Path, "read_bytes", lambda self: whole if len(turns) > 2 else bytes([next(others)]))
+        return right(path, limit)
+
+    file = folder / checkpoints.CHECKPOINT
+    whole = file.read_bytes()
+    monkeypatch.setattr(checkpoints, "read_arrays", meanwhile)
+    checkpoints.read(folder)
+    assert len(turns) == 4  # the first three met another file before or after

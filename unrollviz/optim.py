@@ -88,6 +88,10 @@ def adamw(
     return adam((1.0 - lr * decay) * w, g, lr, u, m, s, beta1=beta1, beta2=beta2, epsilon=epsilon)
 
 
+AVERAGES = ("alpha", "beta1", "beta2")
+"""Numbers of a rule that weigh what was against what is, and are below 1."""
+
+
 @dataclass(frozen=True)
 class Optimizer:
     """A row of the table.
@@ -164,8 +168,9 @@ def optimizer_named(name: str, numbers: Mapping[str, Any]) -> Optimizer:
             raise UnrollvizError(f"{name} has no numbers beside the learning rate; leave {key} out")
         if key not in known:
             raise UnknownName(f"number of {name}", key, known)
-        if not 0.0 <= float(numbers[key]) < math.inf:
-            raise UnrollvizError(f"{key}={numbers[key]}; give a number of at least 0")
+        most, beyond = (1.0, " and below 1") if key in AVERAGES else (math.inf, "")
+        if not 0.0 <= float(numbers[key]) < most:
+            raise UnrollvizError(f"{key}={numbers[key]}; give a number of at least 0{beyond}")
     return OPTIMIZERS[name]
 
 

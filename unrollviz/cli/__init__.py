@@ -111,6 +111,8 @@ def main() -> None:
     """Run the command line: errors are one line on stderr and exit 2, an interrupt exits 130."""
     if sys.stdin is None:  # closed by whoever started us: as good as empty
         sys.stdin = io.StringIO()
+    sys.stdout = sys.stdout or io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    sys.stderr = sys.stderr or io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unrollviz.cli.terminal import waiting
-from unrollviz.errors import UnrollvizError
+from unrollviz.errors import BadFile, UnrollvizError
+from unrollviz.names import clean
 
 if TYPE_CHECKING:
     from unrollviz.api import Network, Run
@@ -22,7 +24,9 @@ SUFFIXES = (".npz", ".safetensors", ".pt", ".pth", ".onnx")
 
 def split(spec: str) -> tuple[Path, int | None]:
     """`RUN@120` is the run in folder RUN after 120 updates; anything else is the name of a file or folder."""
-    found = re.fullmatch(r"(.+)@(\d{1,12})", spec, re.DOTALL)
+    found = re.fullmatch(r"(.+)@([0-9]{1,12})", spec, re.DOTALL)
+    if max(map(len, os.fsencode(spec).split(b"/"))) > 255:  # what file systems allow
+        raise BadFile(clean(spec, limit=60), "is no name that a file can have; check the path")
     return (Path(spec), None) if found is None or Path(spec).exists() else (Path(found[1]), int(found[2]))
 
 

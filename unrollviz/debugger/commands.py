@@ -71,13 +71,17 @@ def _number(text: str, what: str, default: int | None = None) -> int:
 
 def _moved(stepper: Stepper, unit: str, by: int) -> Answer:
     after = go.moved(stepper, unit, by)
-    if after.cursor == stepper.cursor:
+    if (after.iteration, after.cursor) == (stepper.iteration, stepper.cursor):
         return Answer(stepper, [f"this is the {'end' if by > 0 else 'start'}", *telling.where(stepper)])
     return _there(after)
 
 
 def _there(stepper: Stepper) -> Answer:
     return Answer(stepper, telling.where(stepper))
+
+
+def _where(stepper: Stepper, arguments: str) -> Answer:
+    return _there(replace(stepper, before=stepper.cursor, earlier=None))
 
 
 def _mover(sign: int, unit: str = "") -> Do:
@@ -291,7 +295,12 @@ COMMANDS: tuple[Command, ...] = (
     Command(("names",), "", "what may stand in an expression", _names),
     Command(("info", "i"), "[NODE]", "the node at hand: formula with numbers, value, cotangent", _info),
     Command(("list", "ls"), "[N]", "the events around this one", _list),
-    Command(("where", "."), "", "the event that has just happened", lambda s, a: _there(replace(s, before=s.cursor))),
+    Command(
+        ("where", "."),
+        "",
+        "the event that has just happened",
+        _where,
+    ),
     Command(("loss", "l"), "[L4 or all]", "the losses at which the backward pass starts", _losses),
     Command(("param", "o"), "[W]", "the parameter, or other node, that paths lead to", _parameter),
     Command(("level",), "[state, gate or op]", "the level of detail", _level),

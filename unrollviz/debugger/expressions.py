@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ from unrollviz.updates import Update
 
 Value: TypeAlias = Array | float | str | bool | None
 """What an expression may give; None where something in it is not known yet."""
+
+_ASSIGNED = re.compile(r"(?<![=<>!])=(?!=)")
 
 TEXT_LIMIT = 400
 PARTS_LIMIT = 100
@@ -309,6 +312,8 @@ def parse(text: str, graph: Graph) -> Expression:
         checked = _checked(tree, graph)
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
+        if _ASSIGNED.search(text):
+            reason = 'equal is ==, and words stand in quotes: phase == "backward"'
         raise BadExpression(f"'{clean(text)}' is no expression ({clean(str(reason))}); {_allowed()}") from error
     expression = Expression(text, checked)
     _reader(text, checked)(lambda name: _pretended(graph, name))

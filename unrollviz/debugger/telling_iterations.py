@@ -8,6 +8,7 @@ from unrollviz.debugger.stepper import Stepper
 from unrollviz.debugger.telling import SHOWN, difference
 from unrollviz.debugger.whatif import compare
 from unrollviz.draw.text import number
+from unrollviz.flows.folds import kinds
 from unrollviz.report.compare import diff_rows
 
 
@@ -41,7 +42,9 @@ def compared(stepper: Stepper, other: int) -> list[str]:
         f"old is iteration {other:,}, new is iteration {stepper.iteration:,}, both on the data of the new one",
         f"loss {number(before)} → {number(now)}, norm of the gradient {number(gradient.old)} → {number(gradient.new)}",
     ]
-    for by in ("lag", "uses:weights,highway"):
+    there = {group for group, _ in kinds(stepper.run.level("op", stepper.target)).values()}
+    used = [group for group in ("weights", "highway") if group in there]
+    for by in ("lag", f"uses:{','.join(used)}") if used else ("lag",):
         found = diff(old, stepper.run, stepper.target, by=by, losses=losses, names=names)
         lines += ["", *diff_rows(found, SHOWN)]
     return [*lines, "", *difference(whole)]

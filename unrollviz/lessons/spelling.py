@@ -88,6 +88,8 @@ def number(text: str) -> Typed | None:
     `sqrt(2)`, `44 steps`; of `3 * 4 = 12` what stands behind the last equals sign.
     """
     text = _written(text)
+    if ";" in text or "\n" in text:
+        return None
     if text in _WORDS:
         return Typed(float(_WORDS.index(text)))
     if found := _LITERAL.fullmatch(text):
@@ -118,6 +120,8 @@ def _literal(sign: str, whole: str, decimals: str, power: str, per: str) -> Type
         return None
     zeros = 0 if decimals else len(whole) - len(whole.rstrip("0")) if value else 0
     place = int(power or 0) - len(decimals) + zeros - (2 if per else 0)
+    if not -300 <= place <= 300:  # it has no digit that counts, or is far from any answer
+        return Typed(value)
     return Typed(value, 10.0**place, len((whole + decimals).lstrip("0")) - zeros)
 
 

@@ -27,7 +27,7 @@ from unrollviz.history import LABELS, from_arrays, to_arrays
 from unrollviz.names import clean
 from unrollviz.network import Network as PlainNetwork
 from unrollviz.optim import Memory, optimizer_named
-from unrollviz.readers.limits import BYTES_LIMIT, bad, reading
+from unrollviz.readers.limits import BYTES_LIMIT, bad, check_file, reading
 from unrollviz.readers.npz import read_arrays, read_names
 from unrollviz.training.journal import latest
 from unrollviz.training.state import Settings, State, check
@@ -43,6 +43,7 @@ MODEL = "model.safetensors"
 
 VERSION = 1
 JSON_LIMIT = 2**20
+TURNS = 50
 
 _HISTORY, _PARAMS, _BEST, _MEMORY = "history.", "params.", "best.", "memory."
 _NUMBERS = ("losses", "gradient_norms", "validation_losses", "running")
@@ -114,7 +115,7 @@ def read(path: str | Path, limit: int = BYTES_LIMIT) -> Checkpoint:
     Raises BadFile, `path: reason`, for every kind of missing, broken or hostile file."""
     file = Path(path) / CHECKPOINT if Path(path).is_dir() else Path(path)
     with reading(file, "a checkpoint"):
-        arrays = read_arrays(file, limit)
+        content, arrays = _steady(file, limit)
         said = _json(file, arrays)
         params = _behind(arrays, _PARAMS)
         network = Network(params=params, **said["network"])
@@ -126,9 +127,21 @@ def read(path: str | Path, limit: int = BYTES_LIMIT) -> Checkpoint:
         check(settings)
         state = _state(network, settings, said, arrays)
         if Path(path).is_dir():
-            state = latest(file.parent, file.read_bytes(), state)
+            state = latest(file.parent, content, state)
             network = network.replace(**state.params)
         return Checkpoint(network, settings, state, str(said["data"]))
+
+
+def _steady(path: Path, limit: int) -> tuple[bytes, dict[str, npt.NDArray[Any]]]:
+    """What is in the file, as bytes and as arrays: both of the same one, though a run that still learns may put
+    another in its place at any time. Raises BadFile."""
+    for _ in range(TURNS):
+        check_file(path, limit, spare=JSON_LIMIT)
+        content = path.read_bytes()
+        arrays = read_arrays(path, limit)
+        if path.read_bytes() == content:
+            return content, arrays
+    raise bad(path, "is written faster than it can be read; try again")
 
 
 def is_checkpoint(path: str | Path, limit: int = BYTES_LIMIT) -> bool:

@@ -21,6 +21,7 @@ from unrollviz.arrays import Array
 from unrollviz.errors import UnrollvizError
 from unrollviz.history import COLUMNS, to_arrays
 from unrollviz.optim import Memory
+from unrollviz.readers.limits import BYTES_LIMIT
 from unrollviz.training.state import State
 
 NAMES = ("journal.0", "journal.1")
@@ -81,13 +82,15 @@ def latest(folder: Path, checkpoint: bytes, base: State) -> State:
 
 
 def _entries(path: Path, wanted: bytes) -> Iterator[tuple[int, Array]]:
+    if not path.is_file():  # nobody waits for what is no file
+        return
     try:
         with path.open("rb") as file:
             header = file.read(HEADER.size)
             if len(header) < HEADER.size:
                 return
             magic, base, updates, count, checksum = HEADER.unpack(header)
-            if (magic, base) != (MAGIC, wanted) or count * 8 > os.fstat(file.fileno()).st_size:
+            if (magic, base) != (MAGIC, wanted) or count * 8 > min(os.fstat(file.fileno()).st_size, BYTES_LIMIT):
                 return
             content = file.read(count * 8)
     except OSError:

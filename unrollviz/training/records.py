@@ -11,14 +11,16 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from unrollviz.errors import BadFile
 from unrollviz.files import write_atomically
+from unrollviz.names import clean
 from unrollviz.network import Network
 from unrollviz.training.checkpoints import RECORDS, written
 from unrollviz.training.state import Settings, State
 
 LIMIT_MIB = 256
 
-_NAME = re.compile(r"(\d{9,12})\.npz")
+_NAME = re.compile(r"([0-9]{9,12})\.npz")
 
 
 def recorded(folder: Path) -> dict[int, Path]:
@@ -26,7 +28,7 @@ def recorded(folder: Path) -> dict[int, Path]:
     found = {}
     with contextlib.suppress(OSError):
         for path in (folder / RECORDS).iterdir():
-            if name := _NAME.fullmatch(path.name):
+            if (name := _NAME.fullmatch(path.name)) and path.is_file():
                 found[int(name[1])] = path
     return dict(sorted(found.items()))
 
@@ -49,7 +51,10 @@ class Records:
             if not gone:
                 return False
             self._remove(gone)
-        self._folder.mkdir(exist_ok=True)
+        try:
+            self._folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise BadFile(clean(str(self._folder)), f"cannot be a folder ({error.strerror}); remove it") from error
         write_atomically(self._path(state.updates), content, durable=False)
         self._sizes[state.updates] = len(content)
         return True

@@ -72,6 +72,8 @@ class RunFolder:
             found = read(self.recorded[kept[-1]], self.limit)
             if repr(found.network) != repr(self.last.network) or found.data != self.last.data:
                 raise BadFile(clean(str(self.recorded[kept[-1]])), "is of another run; remove it")
+            if found.state.updates != kept[-1]:
+                raise BadFile(clean(str(self.recorded[kept[-1]])), "is not of the update in its name; remove it")
             state = found.state
         else:
             return None
