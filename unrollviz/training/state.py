@@ -51,7 +51,7 @@ HISTORY_PART = 0.1
 """The part of the training time that a history may take where it is left to choose how often it looks; in a very
 short run"""
 
-HISTORY_SECONDS = 0.2
+HISTORY_SECONDS = 0.1
 """so many."""
 
 _ROUND = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80)
