@@ -568,6 +568,7 @@ def test_only_the_served_page_may_connect(origin: str | None, refused: bool, mon
 
 
 def test_the_browser_is_served_the_same_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("aiohttp")  # which textual-serve brings
     import shlex
     import sys
     from types import ModuleType

@@ -111,7 +111,10 @@ def test_old_and_new_are_told_with_their_difference(article: uz.Run) -> None:
     lines = telling.difference(compared)
     old, new = compared.loss
     assert "new − old" in lines[0]
-    assert f"{new - old:+.4g}" in next(line for line in lines if line.startswith("loss"))
+    told = next(line.split() for line in lines if line.startswith("loss"))
+    assert told[1:] == [f"{old:.6f}", f"{new:.6f}", f"{new - old:+.3e}"]
+    points = {line.index(".") for line in lines if line.startswith(("loss", "L", "norm"))}
+    assert len(points) == 1
     assert next(line for line in lines if line.startswith("paths")).split()[-1] == "0"
 
 

@@ -122,7 +122,9 @@ def opened(folder: str | Path, limit: int = BYTES_LIMIT) -> RunFolder:
     data = read_data(path, last.network, limit)
     if data is not None and fingerprint(data.whole) != last.data:
         raise BadFile(clean(str(path)), "its data.npz is not what it was trained on; remove that file")
-    return RunFolder(path, last, data, recorded(path), limit)
+    # A run that was killed may have kept the record of an update that it did not finish.
+    kept = {updates: file for updates, file in recorded(path).items() if updates <= last.state.updates}
+    return RunFolder(path, last, data, kept, limit)
 
 
 def is_run(path: str | Path) -> bool:
