@@ -71,18 +71,20 @@ def test_a_ledger_holds_every_figure_at_its_row(data, classes, steps):
     sizes = np.array([data.draw(st.integers(1, steps - low)) for low in first.tolist()])
     begins = np.concatenate([[0], np.cumsum(sizes)])
     grid = Grid(np.arange(classes)[:, None], np.arange(steps), begins, first)
-    ledger = Ledger(grid, (np.float64, np.int64))
-    expected = np.full(len(grid), -1)
+    ledger, powers = Ledger(grid, (0, -3)), st.sampled_from([None, 0, 0, -256, -512])
+    expected = np.full(len(grid), np.nan)
     for rank in data.draw(st.permutations(range(steps))):
         there = np.flatnonzero((first <= rank) & (rank < first + sizes))
         if len(there) == 0:
             continue
-        rows = begins[there] + rank - first[there]
-        expected[rows] = 1000 * rank + there
         runs = np.split(there, np.flatnonzero(np.diff(there) > 1) + 1)
         for run in runs if data.draw(st.booleans()) else [there]:
+            exponents = [data.draw(powers) for _ in run]
+            figures = 1000.0 * rank + run
+            scaled = figures if None in exponents else np.ldexp(figures, exponents)
+            expected[begins[run] + rank - first[run]] = scaled
             side_by_side = run[-1] - run[0] + 1 == len(run)
             place = slice(run[0], run[-1] + 1) if side_by_side else run
-            ledger.write(place, rank, 1000.0 * rank + run, 1000 * rank + run)
-    for column in ledger.columns():
-        np.testing.assert_array_equal(column, expected)
+            ledger.write(place, rank, None if None in exponents else np.array(exponents), figures, -figures)
+    for column, factor in zip(ledger.columns(), (1.0, -0.125), strict=True):
+        np.testing.assert_array_equal(column, factor * expected)

@@ -148,7 +148,8 @@ class Way:
 
     Attributes:
         targets: where paths end.
-        heads: in reverse topological order, each with its edges to a target or to another head.
+        heads: in reverse topological order, each with its edges to a target or to another head; those to a target
+            first, so that whoever takes arrivals has let go of older rows when new ones are made.
         scaled: the heads at which rows that have become small are scaled up.
         sloped: the heads whose rows already are multiplied by the slope by which all of their edges begin.
         begun: where the paths from a loss first part, and their one cotangent there; noted as losses are asked for.
@@ -173,10 +174,11 @@ class Way:
                 edges[head].append(Edge(head, tail, key, jacobian))
             for head in graph:
                 beat()
-                kept = tuple(edge for edge in edges.get(head, ()) if edge.tail in goals or edge.tail in inside)
+                kept = [edge for edge in edges.get(head, ()) if edge.tail in goals or edge.tail in inside]
                 if kept:
                     inside.add(head)
-                    heads.append((head, kept))
+                    kept.sort(key=lambda edge: edge.tail not in goals)
+                    heads.append((head, tuple(kept)))
         nodes = graph.nodes
         scaled = {name for name, _ in heads if nodes[name]["role"] == "state" and nodes[name]["time"] % EVERY == 0}
         return cls(graph, goals, tuple(reversed(heads)), frozenset(scaled))
@@ -288,11 +290,13 @@ def _walk(way: Way, seeds: Mapping[str, Stack], fold: Sequence[Fold], carrier: C
                 last, step = leave_chart(way.graph, edge), entry_step(way.graph, edge)
                 yield Arrival(last, step, passing.rows, passing.exponents, passing, fold)
             if edge.tail in on_the_way:
-                pulled = carrier.pull(edge.jacobian, passing.rows)
-                own = _is_new(pulled, passing.rows)
-                pending.setdefault(edge.tail, []).append(
-                    Stack(passing.labels, pulled, passing.exponents, passing.counts, own)
-                )
+                pending.setdefault(edge.tail, []).append(_pulled(passing, edge, carrier))
+
+
+def _pulled(stack: Stack, edge: Edge, carrier: Carrier) -> Stack:
+    """The rows behind `edge`."""
+    pulled = carrier.pull(edge.jacobian, stack.rows)
+    return Stack(stack.labels, pulled, stack.exponents, stack.counts, own=_is_new(pulled, stack.rows))
 
 
 def _is_new(rows: Labels, before: Labels) -> bool:

@@ -9,10 +9,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from unrollviz.arrays import Labels
-from unrollviz.stacks import Radix, unique_rows
+from unrollviz.arrays import Array, Labels
+from unrollviz.stacks import Exponents, Radix, times_strides, unique_rows
 from unrollviz.sweep import ENTRY, Arrival, Fold, Way, entry_step
 
 
@@ -80,13 +79,22 @@ class Grid:
         radix = Radix.of(self.classes)
         return radix, radix.keys(self.classes)
 
+    @cached_property
+    def _class_of(self) -> dict[bytes, int]:
+        """Label -> its class, for labels one by one: a look-up takes a tenth of a search."""
+        return {label.tobytes(): index for index, label in enumerate(self.classes)}
+
+    @cached_property
+    def _rank_of(self) -> dict[int, int]:
+        return {step: rank for rank, step in enumerate(self.steps.tolist())}
+
     def where(self, arrival: Arrival) -> tuple[Labels | slice, int]:
         """The classes of an arrival's rows, and which of the steps they enter at."""
-        radix, keys = self._keys
-        labels, rank = arrival.before, int(np.searchsorted(self.steps, arrival.step))
-        first, last = np.searchsorted(keys, radix.keys(labels[[0, -1]])).tolist()
+        labels, rank = arrival.before, self._rank_of[arrival.step]
+        first, last = self._class_of[labels[0].tobytes()], self._class_of[labels[-1].tobytes()]
         if last - first + 1 == len(labels):
             return slice(first, last + 1), rank
+        radix, keys = self._keys
         return np.searchsorted(keys, radix.keys(labels)), rank
 
     def rows(self, classes: Labels | slice, rank: int) -> Labels:
@@ -111,48 +119,68 @@ class Ledger:
     """Columns of figures, a number for each row of a grid.
 
     What arrives together lies far apart in a column, a page of memory for every number. So some arrivals are gathered,
-    and numbers that lie side by side are written together."""
+    and numbers that lie side by side are written together, their powers of two multiplied in.
 
-    GATHERED = 32
+    Attributes:
+        powers: a column's numbers are to be multiplied by 2^power, beside what is said of each.
+    """
 
-    def __init__(self, grid: Grid, dtypes: Sequence[npt.DTypeLike]) -> None:
+    GATHERED = 16
+
+    def __init__(self, grid: Grid, powers: Sequence[int]) -> None:
         self._grid = grid
-        self._columns = [np.empty(len(grid), dtype) for dtype in dtypes]
-        self._gathered = [np.empty((self.GATHERED, len(grid.classes)), dtype) for dtype in dtypes]
+        self._powers = powers
+        self._columns = [np.empty(len(grid)) for _ in powers]
+        self._gathered = [np.zeros((self.GATHERED, len(grid.classes))) for _ in powers]
+        self._exponents: Exponents | None = None
         self._places: list[tuple[slice, int]] = []
 
-    def write(self, classes: Labels | slice, rank: int, *figures: npt.NDArray[Any]) -> None:
-        """Write down a figure of each column for the rows of some classes at one step."""
+    def write(self, classes: Labels | slice, rank: int, exponents: Exponents | None, *figures: Array) -> None:
+        """Write down a figure of each column, times 2^exponents, for the rows of some classes at one step."""
         if not isinstance(classes, slice):
-            for column, found in zip(self._columns, figures, strict=True):
-                column[self._grid.rows(classes, rank)] = found
+            for column, power, found in zip(self._columns, self._powers, figures, strict=True):
+                column[self._grid.rows(classes, rank)] = times_strides(found, exponents, power)
             return
+        index = len(self._places)
         for part, found in zip(self._gathered, figures, strict=True):
-            part[len(self._places), classes] = found
+            part[index, classes] = found
+        if exponents is not None and self._exponents is None:
+            self._exponents = np.zeros((self.GATHERED, len(self._grid.classes)), dtype=np.int64)
+        if self._exponents is not None:
+            self._exponents[index, classes] = 0 if exponents is None else exponents
         self._places.append((classes, rank))
         if len(self._places) == self.GATHERED:
             self._put_down()
 
-    def columns(self) -> Sequence[npt.NDArray[Any]]:
+    def columns(self) -> Sequence[Array]:
         """The columns; the ledger is not to be used after this."""
         self._put_down()
         return self._columns
 
     def _put_down(self) -> None:
+        """Write what is gathered into the columns: the classes of all arrivals together, those of some one by one."""
         if not self._places:
             return
-        common = slice(max(part.start for part, _ in self._places), min(part.stop for part, _ in self._places))
-        if common.start >= common.stop:
-            common = slice(0, 0)
-        ranks = np.array([rank for _, rank in self._places])
-        self._copy(self._grid.rows(common, 0)[:, None] + ranks, np.s_[: len(ranks), common])
-        for index, (part, rank) in enumerate(self._places):
-            sides = (part.start, min(part.stop, common.start)), (max(part.start, common.stop), part.stop)
-            for low, high in sides:
-                if low < high:
-                    self._copy(self._grid.rows(slice(low, high), rank), np.s_[index, low:high])
+        starts, stops = np.array([(part.start, part.stop) for part, _ in self._places]).T
+        first, last = int(starts.max()), int(stops.min())
+        if first < last:
+            self._copy(slice(first, last))
+        else:
+            first = last = int(stops.max())
+        for side in (slice(int(starts.min()), first), slice(last, int(stops.max()))):
+            if side.start < side.stop:
+                among = np.arange(side.start, side.stop)[:, None]
+                self._copy(side, (starts <= among) & (among < stops))
         self._places.clear()
 
-    def _copy(self, rows: Labels, part: Any) -> None:
-        for column, gathered in zip(self._columns, self._gathered, strict=True):
-            column[rows] = gathered[part].T
+    def _copy(self, classes: slice, there: Labels | None = None) -> None:
+        """Write the figures of some classes, (classes, arrivals); only what is `there`."""
+        size = len(self._places)
+        rows = self._grid.rows(classes, 0)[:, None] + np.array([rank for _, rank in self._places])
+        exponents = None if self._exponents is None else self._exponents[:size, classes]
+        for column, power, gathered in zip(self._columns, self._powers, self._gathered, strict=True):
+            found = times_strides(gathered[:size, classes], exponents, power).T
+            if there is None:
+                column[rows] = found
+            else:
+                column[rows[there]] = found[there]

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from unrollviz.arrays import Array, Labels, arithmetic
 from unrollviz.errors import UnrollvizError
 from unrollviz.flows.grid import Grid, Ledger
 from unrollviz.jacobians import frobenius
-from unrollviz.stacks import times_strides
-from unrollviz.sweep import COTANGENTS, LOSS, Fold, Way, completions, sweep
+from unrollviz.gradient import count_paths
+from unrollviz.sweep import COTANGENTS, COUNTS, SMALL_COUNTS, Arrival, Carrier, Fold, Way, sweep
 from unrollviz.terms import dots_with
 
 STACK_LIMIT = 2**30
@@ -54,50 +53,33 @@ def tabulated(
         )
     size = frobenius(whole)
     direction = whole / size if size > 0 else whole
-    one = np.ones(1, dtype=_integers(way, losses, target, fold))
-    ledger = Ledger(grid, (np.float64, np.float64))
-    counted: list[tuple[Labels | slice, int, Labels]] = []
-    tiny: list[tuple[Labels, Array]] = []
+
+    def arrivals(carrier: Carrier = COTANGENTS) -> Iterator[tuple[Arrival, Labels | slice, int]]:
+        return ((arrival, *grid.where(arrival)) for arrival in sweep(way, losses, [target], fold, carrier))
+
+    ledger = Ledger(grid, powers=(0, -power))
+    vanished = False
     with arithmetic():
-        for arrival in sweep(way, losses, [target], fold, replace(COTANGENTS, one=one)):
-            last, exponents = arrival.edge.jacobian, arrival.exponents
-            classes, rank = grid.where(arrival)
-            mantissas = last.row_norms(arrival.rows)
-            found = times_strides(mantissas, exponents)
-            dots = times_strides(dots_with(arrival.rows, last, direction), exponents, -power)
-            ledger.write(classes, rank, found, dots)
-            assert arrival.counts is not None
-            counted.append((classes, rank, arrival.counts))
-            if exponents is not None and found.min(initial=1.0) < _BADLY:
-                small = np.flatnonzero(found < _BADLY)
-                far = np.log10(mantissas[small]) + exponents[small] * math.log10(2.0)
-                tiny.append((grid.rows(classes, rank)[small], far))
-        norms, shares = ledger.columns()
-        shares /= size if size > 0 else np.nan
+        for arrival, classes, rank in arrivals():
+            last, rows = arrival.edge.jacobian, arrival.rows
+            ledger.write(classes, rank, arrival.exponents, last.row_norms(rows), dots_with(rows, last, direction))
+            vanished = vanished or arrival.exponents is not None
+    norms, shares = ledger.columns()
+    shares /= size if size > 0 else np.nan
 
     def counts() -> Labels:
-        counts = Ledger(grid, (one.dtype,))
-        for entry in counted:
-            counts.write(*entry)
-        return counts.columns()[0]
+        small = count_paths(way, losses, target) < 2**62
+        counts = np.empty(len(grid), dtype=np.int64 if small else object)
+        for arrival, classes, rank in arrivals(SMALL_COUNTS if small else COUNTS):
+            counts[grid.rows(classes, rank)] = arrival.rows
+        return counts
 
     def logs() -> Array:
-        with np.errstate(divide="ignore"):
-            told = np.asarray(np.log10(norms))
-        for rows, far in tiny:
-            told[rows] = far
-        return told
+        logs = np.empty(len(grid))
+        with arithmetic():
+            for arrival, classes, rank in arrivals():
+                far = 0.0 if arrival.exponents is None else arrival.exponents * math.log10(2.0)
+                logs[grid.rows(classes, rank)] = np.log10(arrival.edge.jacobian.row_norms(arrival.rows)) + far
+        return logs
 
-    return Figures(norms, shares, lambda: grid.labels, counts, logs if tiny else None)
-
-
-_BADLY = 1e-300
-"""Norms below this have few digits or none in float64, so that their logarithms are noted."""
-
-
-def _integers(way: Way, losses: Sequence[str], target: str, fold: Sequence[Fold]) -> npt.DTypeLike:
-    """The smallest integers that hold the number of paths with any one label; Python's own where 64 bits do not."""
-    ways = completions(way, target)
-    counts = [ways.get(loss, 0) for loss in losses]
-    most = max(counts, default=0) if LOSS in fold else sum(counts)
-    return np.min_scalar_type(most) if most < 2**62 else object
+    return Figures(norms, shares, lambda: grid.labels, counts, logs if vanished else None)
