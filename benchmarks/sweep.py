@@ -19,7 +19,15 @@ import click
 import numpy as np
 
 import unrollviz as uz
-from benchmarks.rivals import Answer, numpy_by_hand, torch_batched, torch_by_loss, unrollviz_answer
+from benchmarks.rivals import (
+    Answer,
+    jax_jitted,
+    numpy_by_hand,
+    torch_batched,
+    torch_by_hand,
+    torch_by_loss,
+    unrollviz_answer,
+)
 from unrollviz.arrays import arithmetic
 from unrollviz.draw.text import table
 
@@ -28,7 +36,7 @@ GATED = (("lstm", 1000, 64), ("gru", 1000, 64))
 REPEATS = 3
 PATIENCE = 20.0
 """Seconds: who has taken longer once is not asked again."""
-HEADINGS = ("cell", "T", "d", "limit, s", "unrollviz", "NumPy by hand", "PyTorch batched", "PyTorch by loss")
+HEADINGS = ("cell", "T", "d", "limit, s", "unrollviz", "NumPy", "PyTorch", "JAX", "PyTorch batched", "PyTorch by loss")
 
 
 def main() -> None:
@@ -38,7 +46,8 @@ def main() -> None:
     print("\n".join(table(HEADINGS, rows, left=(0,))))
     print(
         "flow by temporal of the recurrent weight (LSTM W_f, GRU W_n), float64, one instance, n = k = 16; medians of "
-        f"up to {REPEATS} turns as multiples of the limit, T² d² / 2 multiply-adds; PyTorch: is_grads_batched, or one "
+        f"up to {REPEATS} turns as multiples of the limit, T² d² / 2 multiply-adds; NumPy, PyTorch and JAX: written "
+        "for this one cell, JAX compiled before; PyTorch batched and by loss: autograd with is_grads_batched, or one "
         "loss at a time\n"
     )
     print("\n".join(growth()))
@@ -65,15 +74,16 @@ def measured(cell: str, steps: int, units: int) -> list[str]:
             for _ in range(steps):
                 np.matmul(rows, weight, out=product)
 
-    by_hand, batched = numpy_by_hand(run) if cell == "elman" else None, torch_batched(run)
+    by_hand = [rival(run) if cell == "elman" else None for rival in (numpy_by_hand, torch_by_hand, jax_jitted)]
+    batched = torch_batched(run)
     turns: dict[str, Callable[[], object] | None] = {
         "limit": limit,
         "unrollviz": lambda: run.flow(param, by="temporal"),
-        "by hand": by_hand,
+        **dict(zip(("NumPy", "PyTorch", "JAX"), by_hand, strict=True)),
         "batched": batched,
         "by loss": torch_by_loss(run),
     }
-    agree(run, [by_hand, batched if steps <= 200 else None])
+    agree(run, [*by_hand, batched if steps <= 200 else None])
     found = interleaved({name: turn for name, turn in turns.items() if turn is not None})
     base = found["limit"]
     others = [f"{found[name] / base:.2f}" if name in found else "–" for name in list(turns)[1:]]

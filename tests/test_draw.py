@@ -569,7 +569,7 @@ def test_parallel_edges_one_highlighted():
 
     class OnePath:
         nodes = ("L4", "u4", "s4", "u@q4", "q4", "x4")
-        loss, entry, lag, norm, share = "L4", 4, 0, 1.0, 1.0
+        loss, entry, lag, norm, log10_norm, share = "L4", 4, 0, 1.0, 0.0, 1.0
 
         @property
         def factors(self):

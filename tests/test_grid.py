@@ -9,7 +9,7 @@ import unrollviz as uz
 from unrollviz.flows.grid import Grid, Ledger
 from unrollviz.flows.summed import Summed
 from unrollviz.flows.table import tabulated
-from unrollviz.gradient import scaled_gradient
+from unrollviz.gradient import total_of
 from unrollviz.sweep import ENTRY, FOLDS, LAG, LOSS, TOTAL, Way
 
 NETWORKS = {
@@ -39,10 +39,10 @@ def test_a_grid_gives_the_figures_that_counting_first_gives(network, steps):
             if grid is None:
                 continue
             found += 1
-            gradient = scaled_gradient(way, losses, param)
+            whole = total_of(way, losses, param)
             ours, other = (
-                tabulated(way, losses, param, fold, grid, *gradient),
-                Summed.of(way, losses, param, fold).figures(*gradient),
+                tabulated(way, losses, param, fold, grid, whole),
+                Summed.of(way, losses, param, fold).figures(whole),
             )
             np.testing.assert_array_equal(ours.labels(), other.labels())
             np.testing.assert_array_equal(ours.counts(), other.counts())

@@ -460,7 +460,7 @@ def test_to_pandas_needs_no_more_than_it_says(monkeypatch, article):
         paths.to_pandas()
     frame = paths[:3].to_pandas()
     assert isinstance(frame, pandas.DataFrame)
-    assert list(frame.columns) == ["nodes", "loss", "entry", "lag", "norm", "share"]
+    assert list(frame.columns) == ["nodes", "loss", "entry", "lag", "norm", "log10_norm", "share"]
     assert frame["lag"].tolist() == [0, 1, 2]
     assert frame["nodes"].tolist() == [path.nodes for path in paths[:3]]
 

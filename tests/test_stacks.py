@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import unrollviz as uz
 from unrollviz.arrays import arithmetic, room
+from unrollviz.gradient import edge_shares
 from unrollviz.jacobians import Diagonal, Outer
 from unrollviz.stacks import STRIDE, TINY, Places, Stack, consolidated, merge, rescaled, times_power
 from unrollviz.terms import TermSum
@@ -182,6 +183,63 @@ def test_a_gradient_that_vanished_altogether_is_not_0():
         assert found.cancellation == pytest.approx(1.0)
     whole = run.flow("U", "lag")
     assert whole.log10_total_norm == pytest.approx(math.log10(whole.total_norm))
+
+
+@pytest.mark.parametrize("detail", ["state", "op"])
+@pytest.mark.parametrize("weight", [1e-20, -1e-45])
+def test_single_paths_and_branches_that_have_vanished_are_not_0(weight, detail):
+    steps = 1 + int(340 / -math.log10(abs(weight))) + 4
+    run = vanishing(weight, steps)
+    error = abs(run.gradient(f"s{steps}", f"L{steps}")[0, 0])
+    expected = [math.log10(error) + math.log10(abs(weight)) * lag for lag in range(steps)]
+    paths = run.paths(f"L{steps}", "U", detail=detail)
+    found = sorted(paths, key=lambda path: path.lag)
+    np.testing.assert_allclose([path.log10_norm for path in found], expected, atol=1e-9)
+    assert found[-1].norm == 0 and found[0].norm == pytest.approx(error)
+    assert found[-1].term == 0 and found[1].term[0, 0] == pytest.approx(found[0].term[0, 0] * weight)
+    assert [path.lag for path in paths.top(steps)] == list(range(steps)), "also those that are 0 in float64 are sorted"
+    tree = run.tree(f"L{steps}", "U", detail=detail)
+    branch = tree.find(found[-1].nodes)
+    assert branch.log10_norm == pytest.approx(expected[-1])
+    partial = tree.find(found[-1].nodes[:-1])
+    assert partial.norm == 0 and partial.log10_norm == pytest.approx(expected[-1])
+
+
+def test_shares_of_a_gradient_that_vanished_altogether():
+    run = vanishing(1e-20, 20, 2)
+    error = run.gradient("s20", "L20")[0, 0]
+    paths = run.paths("L20", "s1")
+    assert paths.total_norm == 0
+    assert paths.log10_total_norm == pytest.approx(math.log10(math.sqrt(2) * abs(error)) - 380)
+    assert [path.share for path in paths] == pytest.approx([1.0])
+    tree = run.tree("L20", "s1")
+    assert tree.root.share == 1.0
+    branch = tree.root
+    while branch.children():
+        branch = branch.children()[0]
+        assert branch.share == pytest.approx(1.0)
+        assert branch.log10_norm == pytest.approx(paths.log10_total_norm)
+    heaviest = paths.top(1, by="share")
+    assert heaviest.coverage == pytest.approx(1.0)
+    assert heaviest.left.log10_norm < paths.log10_total_norm - 13
+    shares = edge_shares(run.level("state", "s1"), ["L20"], "s1")
+    assert list(shares.values()) == pytest.approx([1.0] * len(shares))
+
+
+def test_a_search_among_paths_that_have_vanished(monkeypatch):
+    """Best first finds what walking all finds, though all norms are 0 in float64."""
+    rng = np.random.default_rng(0)
+    net = uz.Network.init("lstm", 2, 3, 2, seed=3)
+    scaled = {name: 1e-3 * value for name, value in net.params.items() if name.startswith("W")}
+    run = uz.unroll(net.replace(**scaled), rng.normal(size=(160, 2)), rng.integers(0, 2, 160))
+    whole = run.paths("L160", "h0", detail="state")[:3000]
+    walked = whole.top(5)
+    assert walked[0].norm == 0 and walked[0].log10_norm > -700
+    monkeypatch.setattr("unrollviz.paths.pathset.SCAN_LIMIT", 0)
+    searched = whole.top(5)
+    assert searched.exact and searched.expansions > 0
+    assert [path.nodes for path in searched] == [path.nodes for path in walked]
+    assert [path.log10_norm for path in searched] == pytest.approx([path.log10_norm for path in walked], abs=1e-9)
 
 
 def test_terms_of_zero_have_no_logarithm(article):

@@ -142,7 +142,7 @@ def test_paths_write_what_they_say(tmp_path, article):
     done = run_cli("paths", "--loss", "L4", "-o", "p.csv", cwd=tmp_path)
     assert done.stdout == "written: p.csv (4 rows)\n"
     head, *rows = read_csv((tmp_path / "p.csv").read_bytes())
-    assert head == ["nodes", "loss", "entry", "lag", "norm", "share"]
+    assert head == ["nodes", "loss", "entry", "lag", "norm", "log10_norm", "share"]
     assert [tuple(row[0].split(" ")) for row in rows] == [path.nodes for path in article.paths("L4", "W")]
     assert [float(row[4]) for row in rows] == [path.norm for path in article.paths("L4", "W")]
     assert run_cli("paths", "--loss", "L4", "--terms", "-o", "p.json", cwd=tmp_path).returncode == 0

@@ -15,6 +15,7 @@ from textual.pilot import Pilot
 import unrollviz as uz
 from unrollviz.draw.text import percent
 from unrollviz.errors import UnknownName, UnrollvizError
+from unrollviz.gradient import Total
 from unrollviz.paths.pathset import PATH_LIMIT, PathSet
 from unrollviz.tui import pathlist
 from unrollviz.tui.app import DebugApp
@@ -256,7 +257,7 @@ def test_narrowed_by_loss_and_entry_it_is_the_cell_of_the_matrix() -> None:
 def test_a_proof_that_does_not_hold_says_so(monkeypatch: pytest.MonkeyPatch, article: uz.Run) -> None:
     paths = article.paths(to="W")
     assert proved(paths, silent).holds
-    paths.gradient = paths.gradient * (1 + 1e-9)
+    paths.total = Total(paths.gradient * (1 + 1e-9), 0)
     assert not proved(paths, silent).holds
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from unrollviz.arrays import Array
 from unrollviz.draw.layout import kind_of
-from unrollviz.draw.text import bar, integer, matrix, number, percent, side_by_side, table
+from unrollviz.draw.text import bar, integer, magnitude, matrix, number, percent, side_by_side, table
 from unrollviz.flows.flow import Flow, flow
 from unrollviz.gradient import gradient
 from unrollviz.graph import LEVELS, Graph, formula
@@ -217,7 +217,10 @@ def _figures(paths: PathSet, shown: Sequence[Path | None]) -> list[str]:
         path = paths[0]
         factors = [f"‖{factor.symbol}‖ = {number(factor.norm)}" for factor in path.factors[:SHOWN]]
         more = ["…"] if len(path.factors) > SHOWN else []
-        return ["The numbers", "  " + "   ".join([*factors, *more, f"‖term‖ = {number(path.norm)}"])]
+        return [
+            "The numbers",
+            "  " + "   ".join([*factors, *more, f"‖term‖ = {magnitude(path.norm, path.log10_norm)}"]),
+        ]
     loss, last, target = paths.losses[0], chain[0], typeset(paths.target)
     s = typeset(kind_of(last))
     norms = [derivative(loss, last), f"∂{typeset(last)}/∂{s}_k", f"∂⁺{s}_k/∂{target}", "term"]
@@ -231,7 +234,7 @@ def _figures(paths: PathSet, shown: Sequence[Path | None]) -> list[str]:
             rows.append(["⋮", "", "", "", "", "", "", _left_out(paths)])
             continue
         product = number(products[row.lag]) if row.lag < len(products) else "…"
-        figures = [head, product, number(row.factors[-1].norm), number(row.norm)]
+        figures = [head, product, number(row.factors[-1].norm), magnitude(row.norm, row.log10_norm)]
         rows.append([str(row.entry), str(row.lag), *figures, percent(row.share), bar(row.share)])
     steps = [f"‖{f.symbol}‖ = {number(f.norm)}" for f in longest.factors[2:-1]]
     return [
@@ -244,15 +247,17 @@ def _figures(paths: PathSet, shown: Sequence[Path | None]) -> list[str]:
 def _many(paths: PathSet, shown: Sequence[Path | None]) -> list[str]:
     """Paths that branch between the states: the shown ones, and all of them by the step at which they enter."""
     rows = [
-        [typeset(p.nodes[-2]), str(p.lag), number(p.norm), percent(p.share), bar(p.share)]
+        [typeset(p.nodes[-2]), str(p.lag), magnitude(p.norm, p.log10_norm), percent(p.share), bar(p.share)]
         if p
         else ["⋮", "", "", "", _left_out(paths)]
         for p in shown
     ]
     entry = flow(paths.graph, paths.losses, paths.target, FOLDS["entry"], "entry")
     by_step = [
-        [str(k), integer(count), number(norm), percent(share), bar(share)]
-        for (k,), count, norm, share in zip(entry.labels.tolist(), entry.counts, entry.norms, entry.shares, strict=True)
+        [str(k), integer(count), magnitude(norm, log10), percent(share), bar(share)]
+        for (k,), count, norm, log10, share in zip(
+            entry.labels.tolist(), entry.counts, entry.norms, entry.log10_norms, entry.shares, strict=True
+        )
     ][::-1]
     if len(by_step) > 2 * SHOWN:
         by_step = [*by_step[:SHOWN], ["⋮", "", "", "", ""], by_step[-1]]

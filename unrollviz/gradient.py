@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -12,13 +14,13 @@ from unrollviz.charts import divide
 from unrollviz.errors import NonFinite
 from unrollviz.graph import Graph, node_named
 from unrollviz.jacobians import frobenius
-from unrollviz.stacks import Stack, consolidated
+from unrollviz.stacks import Exponents, Stack, both, consolidated, times_power
 from unrollviz.sweep import (
     TOTAL,
     Fold,
     Way,
     completions,
-    push_forward,
+    forward_sweep,
     sweep,
     truncated,
 )
@@ -31,15 +33,56 @@ def gradient(graph: Graph | Way, losses: Sequence[str], target: str, fold: Fold 
     A `fold` that drops paths on their way leaves their terms out of the sum.
 
     Raises NonFinite, naming the first node of the backward pass, where a cotangent overflows."""
-    mantissas, exponent = scaled_gradient(graph, losses, target, fold)
-    result: Array = np.ldexp(mantissas, exponent)
-    return result
+    return total_of(graph, losses, target, fold).value
 
 
-def scaled_gradient(graph: Graph | Way, losses: Sequence[str], target: str, fold: Fold = TOTAL) -> tuple[Array, int]:
-    """The same as numbers and a power of two, so that a gradient below 1e-308 keeps its digits."""
+@dataclass(frozen=True, eq=False)
+class Total:
+    """G, the sum of all terms: `numbers` · 2^`power`, so that below 1e-308 it keeps its digits too."""
+
+    numbers: Array
+    power: int
+
+    @cached_property
+    def value(self) -> Array:
+        """G; 0 below 5e-324."""
+        return np.asarray(np.ldexp(self.numbers, self.power))
+
+    @cached_property
+    def size(self) -> float:
+        """‖numbers‖"""
+        return frobenius(self.numbers)
+
+    @cached_property
+    def direction(self) -> Array:
+        """G / ‖G‖; 0 where G = 0."""
+        return self.numbers / self.size if self.size > 0 else self.numbers
+
+    @property
+    def norm(self) -> float:
+        """‖G‖; 0 below 5e-324."""
+        return frobenius(self.value)
+
+    @property
+    def log10_norm(self) -> float:
+        """log₁₀ ‖G‖, finite however far it has vanished; -inf where G = 0."""
+        return math.log10(self.size) + self.power * math.log10(2.0) if self.size > 0 else -math.inf
+
+    def measured(self, values: Array, exponents: Exponents | None = None) -> Array:
+        """values · 2^exponents, an exponent a row, in units of 2^power: (R, …)."""
+        if self.power:
+            exponents = (np.zeros(len(values), dtype=np.int64) if exponents is None else exponents) - self.power
+        return times_power(values, exponents)
+
+    def shares(self, dots: Array, exponents: Exponents | None = None) -> Array:
+        """<term, G> / <G, G> of terms for which <term, G / ‖G‖> is dots · 2^exponents: (R,); NaN where G = 0."""
+        return self.measured(dots, exponents) / self.size if self.size > 0 else np.full(len(dots), np.nan)
+
+
+def total_of(graph: Graph | Way, losses: Sequence[str], target: str, fold: Fold = TOTAL) -> Total:
+    """The same with all its digits where it has vanished."""
     whole = graph.graph if isinstance(graph, Way) else graph
-    total = TermSum(1, node_named(whole, target, "parameter or node")["value"].shape)
+    terms = TermSum(1, node_named(whole, target, "parameter or node")["value"].shape)
     first = np.zeros(1, dtype=np.int64)
     with arithmetic():
         for arrival in sweep(graph, losses, [target], (fold,)):
@@ -47,10 +90,10 @@ def scaled_gradient(graph: Graph | Way, losses: Sequence[str], target: str, fold
             if len(rows) > 1:
                 one = consolidated(Stack(np.zeros((len(rows), 1), dtype=np.int64), rows, exponents))
                 rows, exponents = one.rows, one.exponents
-            total.add(first, rows, arrival.edge.jacobian, exponents)
-        numbers, exponents = total.scaled()
+            terms.add(first, rows, arrival.edge.jacobian, exponents)
+        numbers, exponents = terms.scaled()
     check_gradient(whole, losses, target, numbers)
-    return numbers[0], 0 if exponents is None else int(max(exponents[0], LEAST))
+    return Total(numbers[0], 0 if exponents is None else int(max(exponents[0], LEAST)))
 
 
 def gradients(graph: Graph, losses: Sequence[str], targets: Sequence[str]) -> dict[str, Array]:
@@ -60,7 +103,7 @@ def gradients(graph: Graph, losses: Sequence[str], targets: Sequence[str]) -> di
     with arithmetic():
         for arrival in sweep(graph, losses, targets, (TOTAL,)):
             sums[arrival.edge.tail].add(first, arrival.rows, arrival.edge.jacobian, arrival.exponents)
-        found = {name: total.result()[0] for name, total in sums.items()}
+        found = {name: terms.result()[0] for name, terms in sums.items()}
     for name, value in found.items():
         check_gradient(graph, losses, name, value)
     return found
@@ -115,23 +158,23 @@ def edge_shares(graph: Graph, losses: Sequence[str], target: str) -> dict[tuple[
 
     Exact: <cotangent at head, ∂head/∂tail · tangent at tail> / <G, G>, the tangent being pushed forward from the
     target in direction G, so that one reverse and one forward sweep serve all edges. Empty where G = 0."""
-    whole = gradient(graph, losses, target)
-    size = frobenius(whole)
-    if size == 0:
+    whole = total_of(graph, losses, target)
+    if whole.size == 0:
         return {}
+    found: dict[tuple[str, str, int], float] = {}
     with arithmetic():
-        tangents = dict(push_forward(graph, target, whole[None] / size))
+        tangents = dict(forward_sweep(graph, target, whole.direction[None]))
         scale = graph.nodes[target].get("scale")
         if scale is not None:  # edges carry tangents in the chart
-            tangents[target] = divide(tangents[target], scale)
-        return {
-            (edge.tail, edge.head, edge.key): float(
-                (rows * graph.edges[edge.tail, edge.head, edge.key]["jacobian"].jvp(tangents[edge.tail])).sum()
-            )
-            / size
-            for edge, rows in ((a.edge, a.cotangents) for a in sweep(graph, losses, list(graph), (TOTAL,)))
-            if edge.tail in tangents
-        }
+            tangents[target] = replace(tangents[target], rows=divide(tangents[target].rows, scale))
+        for arrival in sweep(graph, losses, list(graph), (TOTAL,)):
+            edge, tangent = arrival.edge, tangents.get(arrival.edge.tail)
+            if tangent is not None:
+                pushed = graph.edges[edge.tail, edge.head, edge.key]["jacobian"].jvp(tangent.rows)
+                dot = np.array([(arrival.rows * pushed).sum()])
+                share = whole.shares(dot, both(arrival.exponents, tangent.exponents))
+                found[edge.tail, edge.head, edge.key] = float(share[0])
+    return found
 
 
 def check_gradient(graph: Graph, losses: Sequence[str], target: str, result: Array) -> None:

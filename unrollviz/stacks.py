@@ -51,6 +51,21 @@ def times_power(values: Labels, exponents: Exponents | None) -> Labels:
     return np.ldexp(values, exponents.reshape(-1, *[1] * (values.ndim - 1)))
 
 
+def both(one: Exponents | None, other: Exponents | None) -> Exponents | None:
+    """The exponents of a product: (R,), or one for all."""
+    if one is None or other is None:
+        return other if one is None else one
+    return one + other
+
+
+def weights(mantissas: Array, exponents: Exponents | None) -> tuple[Array, Array]:
+    """Norms given as mantissas · 2^exponents, and their decimal logarithms, which are finite where a norm is too small
+    for a float64: (R,) each; -inf of 0."""
+    with np.errstate(divide="ignore"):
+        logs = np.log10(mantissas)
+    return times_power(mantissas, exponents), logs if exponents is None else logs + exponents * math.log10(2.0)
+
+
 def times_strides(values: Array, exponents: Exponents | None, power: int = 0) -> Array:
     """(R,) values · 2^(exponents + power). Takes less time than `times_power` where power is 0 and the exponents are
     what `rescaled` gives."""

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -180,7 +181,7 @@ class Way:
                     kept.sort(key=lambda edge: edge.tail not in goals)
                     heads.append((head, tuple(kept)))
         nodes = graph.nodes
-        scaled = {name for name, _ in heads if nodes[name]["role"] == "state" and nodes[name]["time"] % EVERY == 0}
+        scaled = {name for name, _ in heads if _is_scaled(nodes[name])}
         return cls(graph, goals, tuple(reversed(heads)), frozenset(scaled))
 
     def lean(self) -> Way:
@@ -360,19 +361,32 @@ def push_forward(graph: Graph, source: str, tangents: Array) -> Iterator[tuple[s
     """Forward mode: (node, tangents there) for `source` and every node computed from it, in order.
 
     `tangents` (R, *shape of `source`) are R directions, in the textbook's coordinates. The mirror of the sweep, with
-    jvp in place of vjp; the independent check of its results. A node's tangents are dropped after their last use.
-    """
+    jvp in place of vjp; the independent check of its results."""
+    return ((name, times_power(at.rows, at.exponents)) for name, at in forward_sweep(graph, source, tangents))
+
+
+def forward_sweep(graph: Graph, source: str, tangents: Array) -> Iterator[tuple[str, Stack]]:
+    """The same as stacks whose rows are scaled up where they have become small. A node's stack is dropped after its
+    last use."""
     leads = leading_to(graph, frozenset([source]))
     last_use = {tail: head for head in graph if head in leads for tail in graph.pred[head]}
-    scale = graph.nodes[source].get("scale")
-    at = {source: tangents if scale is None else divide(tangents, scale)}
-    yield source, tangents
+    nodes, labels = graph.nodes, np.arange(len(tangents))[:, None]
+    scale = nodes[source].get("scale")
+    at = {source: Stack(labels, tangents if scale is None else divide(tangents, scale))}
+    yield source, Stack(labels, tangents)
     for head in graph:
         if head not in leads:
             continue
-        pushed = [jacobian.jvp(at[tail]) for tail, _, jacobian in backward_edges(graph, head) if tail in at]
-        at[head] = np.asarray(sum(pushed[1:], start=pushed[0]))
+        here = ((jacobian, at[tail]) for tail, _, jacobian in backward_edges(graph, head) if tail in at)
+        at[head] = merge([Stack(labels, jacobian.jvp(stack.rows), stack.exponents) for jacobian, stack in here])
+        if _is_scaled(nodes[head]):
+            at[head] = rescaled(at[head])
         yield head, at[head]
         for tail in graph.pred[head]:
             if tail != source and last_use[tail] == head:
                 at.pop(tail, None)
+
+
+def _is_scaled(node: Mapping[str, Any]) -> bool:
+    """Whether rows that have become small are scaled up here."""
+    return bool(node["role"] == "state" and node["time"] % EVERY == 0)

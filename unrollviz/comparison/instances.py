@@ -9,9 +9,7 @@ import numpy as np
 
 from unrollviz.arrays import Array, Labels, arithmetic
 from unrollviz.errors import UnrollvizError
-from unrollviz.gradient import scaled_gradient
-from unrollviz.jacobians import frobenius
-from unrollviz.stacks import Exponents, times_power
+from unrollviz.gradient import total_of
 from unrollviz.sweep import TOTAL, Arrival, Way, sweep
 from unrollviz.terms import TermSum
 
@@ -38,39 +36,31 @@ def pseudo_values(way: Way, losses: Sequence[str], target: str, size: int, arriv
     heads = {edge.head for edge, _ in way.entries()}
     if any(way.graph.nodes[head]["role"] == "loss" for head in heads):
         raise UnrollvizError(f"{target} is entered right from the losses, which hold all instances together")
-    numbers, power = scaled_gradient(way, losses, target)
-    norm = frobenius(numbers)
+    gradient = total_of(way, losses, target)
+    norm = gradient.size
     if norm == 0:
         raise UnrollvizError("the gradient is 0, so that shares are undefined")
     shapes = [way.graph.nodes[head]["value"].shape for head in heads]
     instances = shapes[0][0]
-    if size * max(numbers.size, instances) > NUMBERS:
+    if size * max(gradient.numbers.size, instances) > NUMBERS:
         raise UnrollvizError(f"{size:,} rows are too many to test; take lag, loss or entry, or one loss at a time")
-    direction = numbers / norm
-    own, sums = np.zeros((size, instances)), TermSum(size, numbers.shape)
+    own, sums = np.zeros((size, instances)), TermSum(size, gradient.numbers.shape)
     others, whole = np.zeros((size, instances)), np.zeros(instances)
     with arithmetic():
         for arrival, rows in arrivals():
-            pushed = arrival.edge.jacobian.jvp(direction[None])[0]  # ∂head/∂target G: (B, units)
+            pushed = arrival.edge.jacobian.jvp(gradient.direction[None])[0]  # ∂head/∂target G: (B, units)
             dots = np.vecdot(arrival.rows, pushed)
-            own[rows] += times_power(dots, _apart(arrival.exponents, power, len(dots)))
+            own[rows] += gradient.measured(dots, arrival.exponents)
             sums.add(np.arange(size)[rows], arrival.rows, arrival.edge.jacobian, arrival.exponents)
-        total, exponents = sums.scaled()
-        terms = times_power(total, _apart(exponents, power, size)) / norm
-        at_once = max(1, _BLOCK // max(numbers.size, *(math.prod(shape) for shape in shapes)))
+        terms = gradient.measured(*sums.scaled()) / norm
+        at_once = max(1, _BLOCK // max(gradient.numbers.size, *(math.prod(shape) for shape in shapes)))
         for arrival in sweep(way, losses, [target], (TOTAL,)):
-            shift = _apart(arrival.exponents, power, len(arrival.rows))
-            cotangent = times_power(arrival.rows, shift).sum(axis=0)
+            cotangent = gradient.measured(arrival.rows, arrival.exponents).sum(axis=0)
             jacobian = arrival.edge.jacobian
-            whole += np.vecdot(jacobian.jvp(direction[None])[0], cotangent)
+            whole += np.vecdot(jacobian.jvp(gradient.direction[None])[0], cotangent)
             for start in range(0, size, at_once):
                 block = slice(start, start + at_once)
                 others[block] += np.vecdot(jacobian.jvp(terms[block]), cotangent)
     own, others, whole = own / norm, others / norm, whole / norm
     shares = own.sum(axis=1, keepdims=True)
     return np.asarray(shares + instances * (own + others - 2 * shares * whole))
-
-
-def _apart(exponents: Exponents | None, power: int, rows: int) -> Exponents:
-    """How far the powers of two of some rows lie above or below `power`."""
-    return (np.zeros(rows, dtype=np.int64) if exponents is None else exponents.astype(np.int64)) - power

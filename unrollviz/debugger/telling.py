@@ -14,7 +14,7 @@ from unrollviz.debugger.stepper import Reading, Stepper
 from unrollviz.debugger.whatif import Comparison
 from unrollviz.debugger.words import cotangent, describe
 from unrollviz.draw.style import MEANINGS
-from unrollviz.draw.text import integer, matrix, number, percent, side_by_side, table
+from unrollviz.draw.text import integer, magnitude, matrix, number, percent, side_by_side, table
 from unrollviz.graph import Graph, formula, node_named
 from unrollviz.jacobians import frobenius
 from unrollviz.names import clean, derivative, typeset
@@ -238,14 +238,15 @@ def paths(stepper: Stepper, rows: int) -> list[str]:
     found = stepper.run.paths(stepper.losses, stepper.target, detail=stepper.detail)
     symbol = derivative(of_losses(stepper.losses), stepper.target)
     plural = "" if found.count == 1 else "s"
-    lines = [f"{symbol} is a sum over {integer(found.count)} path{plural}; its norm is {number(found.total_norm)}"]
+    norm = magnitude(found.total_norm, found.log10_total_norm)
+    lines = [f"{symbol} is a sum over {integer(found.count)} path{plural}; its norm is {norm}"]
     listed = [
         [
             integer(path.rank + 1),
             written_path(path),
             str(path.entry),
             str(path.lag),
-            number(path.norm),
+            magnitude(path.norm, path.log10_norm),
             percent(path.share),
         ]
         for path in found[:rows]
@@ -259,7 +260,7 @@ def path(found: Path) -> list[str]:
     """One path: its share, and its factors with the norm of their product so far."""
     head = (
         f"path {integer(found.rank + 1)}: {written_path(found)}; enters at {found.entry}, lag {found.lag}, "
-        f"norm {number(found.norm)}, share {percent(found.share)}"
+        f"norm {magnitude(found.norm, found.log10_norm)}, share {percent(found.share)}"
     )
     before = (1.0, *found.running_norms[:-1])
     rows = [

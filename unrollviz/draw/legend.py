@@ -11,7 +11,7 @@ from unrollviz.draw.layout import kind_in
 from unrollviz.draw.scene import Scene
 from unrollviz.draw.sheet import BOLD, Sheet
 from unrollviz.draw.style import MEANINGS, Theme, share_style, share_width, text_width
-from unrollviz.draw.text import integer, number, percent
+from unrollviz.draw.text import integer, magnitude, number, percent
 from unrollviz.graph import ROLES, Graph
 from unrollviz.names import clean
 from unrollviz.paths.pathset import Path
@@ -33,7 +33,8 @@ def figures(graph: Graph, path: Path, of: str) -> str:
     target = graph.nodes[path.nodes[-1]]
     enters = "enters" if target["role"] == "parameter" else "reaches"
     where = f"{enters} {shown(target['label'])} at step {path.entry} (lag {path.lag})"
-    return f"{where} · norm {number(path.norm)} · share {signed(path.share)}{f' of {of}' if of else ''}"
+    norm = magnitude(path.norm, path.log10_norm)
+    return f"{where} · norm {norm} · share {signed(path.share)}{f' of {of}' if of else ''}"
 
 
 def signed(share: float) -> str:

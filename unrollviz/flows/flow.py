@@ -16,9 +16,8 @@ from unrollviz.export import LISTED, Table
 from unrollviz.flows.grid import Grid
 from unrollviz.flows.summed import ROW_LIMIT, Summed
 from unrollviz.flows.table import tabulated
-from unrollviz.gradient import check_gradient, scaled_gradient
+from unrollviz.gradient import Total, check_gradient, total_of
 from unrollviz.graph import Graph
-from unrollviz.jacobians import frobenius
 from unrollviz.sweep import ENTRY, LAG, LOSS, Fold, Way
 
 if TYPE_CHECKING:
@@ -35,7 +34,6 @@ class Flow:
         columns: what each column of the labels is.
         norms: (rows,) Frobenius norm of each row's sum of terms; 0 below 5e-324.
         shares: (rows,) <term, G> / <G, G>; NaN where G = 0.
-        gradient: G, the sum of all rows.
     """
 
     target: str
@@ -43,10 +41,9 @@ class Flow:
     columns: tuple[str, ...]
     norms: Array
     shares: Array
-    gradient: Array
+    _total: Total = field(repr=False)
     _counts: Callable[[], Labels] = field(repr=False)
     _logs: Callable[[], Array] | None = field(repr=False)
-    _total: tuple[float, int] = field(repr=False)
     _labels: Callable[[], Labels] = field(repr=False)
     _terms: Callable[[], Array] = field(repr=False)
 
@@ -99,15 +96,19 @@ class Flow:
             return np.asarray(np.log10(self.norms))
 
     @property
+    def gradient(self) -> Array:
+        """G, the sum of all rows: shape of the target."""
+        return self._total.value
+
+    @property
     def total_norm(self) -> float:
-        """‖G‖"""
-        return frobenius(self.gradient)
+        """‖G‖; 0 below 5e-324."""
+        return self._total.norm
 
     @property
     def log10_total_norm(self) -> float:
         """log₁₀ ‖G‖, finite however far it has vanished; -inf where G = 0."""
-        norm, power = self._total
-        return math.log10(norm) + power * math.log10(2.0) if norm > 0 else -math.inf
+        return self._total.log10_norm
 
     @property
     def cancellation(self) -> float:
@@ -167,14 +168,13 @@ def flow(
     """
     check_rows(losses, fold, by)
     way = graph if isinstance(graph, Way) else Way.to(graph, [target]).lean()
-    numbers, power = scaled_gradient(way, losses, target)
-    whole, total = np.ldexp(numbers, power), (frobenius(numbers), power)
+    whole = total_of(way, losses, target)
     names = tuple(columns) or (by,)
     grid = Grid.of(way, losses, fold)
     if grid is not None:
-        found = tabulated(way, losses, target, fold, grid, numbers, power)
+        found = tabulated(way, losses, target, fold, grid, whole)
     else:
-        found = Summed.of(way, losses, target, fold).figures(numbers, power)
+        found = Summed.of(way, losses, target, fold).figures(whole)
     check_gradient(way.graph, losses, target, found.norms)
 
     def labels() -> Labels:
@@ -183,4 +183,4 @@ def flow(
     def terms() -> Array:
         return Summed.of(way, losses, target, fold).terms()
 
-    return Flow(target, by, names, found.norms, found.shares, whole, found.counts, found.logs, total, labels, terms)
+    return Flow(target, by, names, found.norms, found.shares, whole, found.counts, found.logs, labels, terms)

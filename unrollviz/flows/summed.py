@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -11,9 +10,8 @@ import numpy as np
 from unrollviz.arrays import Array, Labels, Shape, arithmetic
 from unrollviz.errors import UnrollvizError
 from unrollviz.flows.table import STACK_LIMIT, Figures
-from unrollviz.gradient import count_paths
-from unrollviz.jacobians import frobenius
-from unrollviz.stacks import Exponents, Places, indices, times_power
+from unrollviz.gradient import Total, count_paths
+from unrollviz.stacks import Exponents, Places, indices, weights
 from unrollviz.sweep import COUNTS, SMALL_COUNTS, Arrival, Fold, Way, sweep
 from unrollviz.terms import TermSum, at_once, check_memory, dots_with
 
@@ -88,10 +86,10 @@ class Summed:
         """Every arrival with the places of its rows."""
         return zip(sweep(self.way, self.losses, [self.target], self.fold), self.rows.places.where, strict=True)
 
-    def figures(self, whole: Array, power: int) -> Figures:
-        """Figures of all rows, the gradient being `whole` · 2^`power`."""
+    def figures(self, whole: Total) -> Figures:
+        """Figures of all rows, the gradient being `whole`."""
         with arithmetic():
-            norms, shares = self._norms_and_shares(whole, power)
+            norms, shares = self._norms_and_shares(whole)
         places = self.rows.places
 
         def logs() -> Array:
@@ -102,25 +100,22 @@ class Summed:
 
         return Figures(places.shown(norms.values), shares, lambda: places.labels, counts, logs if norms.tiny else None)
 
-    def _norms_and_shares(self, whole: Array, power: int) -> tuple[_Norms, Array]:
-        size = frobenius(whole)
-        direction = whole / size if size > 0 else whole
+    def _norms_and_shares(self, whole: Total) -> tuple[_Norms, Array]:
         arrivals, places = self.rows.arrivals, self.rows.places
         shares, norms = np.zeros(places.size), _Norms(np.zeros(places.size))
         often, once = np.flatnonzero(arrivals > 1), bool((arrivals == 1).any())
-        several = _blocks(often, whole.shape)
-        sums = [_Sums(block, whole.shape) for block in several[:1]]
+        several = _blocks(often, self.shape)
+        sums = [_Sums(block, self.shape) for block in several[:1]]
         for arrival, place in self.arrivals():
-            dots = dots_with(arrival.rows, arrival.edge.jacobian, direction)
-            shares[place] += times_power(dots, _apart(arrival.exponents, power, len(dots)))
+            dots = dots_with(arrival.rows, arrival.edge.jacobian, whole.direction)
+            shares[place] += whole.shares(dots, arrival.exponents)
             if once:
                 norms.add(arrival, place, None if len(often) == 0 else arrivals[place] == 1)
             for first in sums:
                 first.add(place, arrival)
         for index, block in enumerate(several):
             norms.put(block, *(sums.pop() if index == 0 else self.summed(block)).norms())
-        shown = places.shown(shares) / size if size > 0 else np.full(len(places.shown(shares)), np.nan)
-        return norms, shown
+        return norms, places.shown(shares)
 
     def summed(self, places: Labels) -> _Sums:
         """The terms of some places, sorted, summed by a sweep of their own."""
@@ -135,13 +130,6 @@ class Summed:
         check_memory(len(shown), self.shape)
         with arithmetic():
             return self.summed(np.sort(shown)).result()[np.argsort(np.argsort(shown))]
-
-
-def _apart(exponents: Exponents | None, power: int, rows: int) -> Exponents | None:
-    """How far the powers of two of some rows lie above or below `power`."""
-    if power == 0:
-        return exponents
-    return (np.zeros(rows, dtype=np.int64) if exponents is None else exponents) - power
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,12 +151,11 @@ class _Norms:
 
     def put(self, place: Labels | slice, mantissas: Array, exponents: Exponents | None) -> None:
         """Write down mantissas · 2^exponents."""
-        self.values[place] = found = times_power(mantissas, exponents)
-        if exponents is not None:
-            small = np.flatnonzero((found < 1e-300) & (mantissas > 0))
-            if len(small):
-                logs = np.log10(mantissas[small]) + exponents[small] * math.log10(2.0)
-                self.tiny.append((indices(place)[small], logs))
+        found, logs = weights(mantissas, exponents)
+        self.values[place] = found
+        small = np.flatnonzero((found < 1e-300) & (mantissas > 0)) if exponents is not None else ()
+        if len(small):
+            self.tiny.append((indices(place)[small], logs[small]))
 
     def logarithms(self) -> Array:
         """log₁₀ of every norm, -inf of 0."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,8 +10,8 @@ import numpy as np
 from unrollviz.arrays import Array, Labels, arithmetic
 from unrollviz.errors import UnrollvizError
 from unrollviz.flows.grid import Grid, Ledger
-from unrollviz.jacobians import frobenius
-from unrollviz.gradient import count_paths
+from unrollviz.gradient import Total, count_paths
+from unrollviz.stacks import weights
 from unrollviz.sweep import COTANGENTS, COUNTS, SMALL_COUNTS, Arrival, Carrier, Fold, Way, sweep
 from unrollviz.terms import dots_with
 
@@ -38,10 +37,8 @@ class Figures:
     logs: Callable[[], Array] | None
 
 
-def tabulated(
-    way: Way, losses: Sequence[str], target: str, fold: Sequence[Fold], grid: Grid, whole: Array, power: int
-) -> Figures:
-    """Figures of the paths from the losses to a target whose gradient is `whole` · 2^`power`.
+def tabulated(way: Way, losses: Sequence[str], target: str, fold: Sequence[Fold], grid: Grid, whole: Total) -> Figures:
+    """Figures of the paths from the losses to a target whose gradient is `whole`.
 
     Raises UnrollvizError where the rows at one node would take more than STACK_LIMIT."""
     widest = max(way.graph.nodes[head]["value"].size for head, _ in way.heads)
@@ -51,21 +48,20 @@ def tabulated(
             f"the cotangents of {rows:,} losses, {widest:,} numbers each, take {8 * rows * widest / 2**30:.1f} GiB at "
             f"one node, the limit is {STACK_LIMIT / 2**30:.0f} GiB; take entry, fewer losses or fewer instances"
         )
-    size = frobenius(whole)
-    direction = whole / size if size > 0 else whole
 
     def arrivals(carrier: Carrier = COTANGENTS) -> Iterator[tuple[Arrival, Labels | slice, int]]:
         return ((arrival, *grid.where(arrival)) for arrival in sweep(way, losses, [target], fold, carrier))
 
-    ledger = Ledger(grid, powers=(0, -power))
+    ledger = Ledger(grid, powers=(0, -whole.power))
     vanished = False
     with arithmetic():
         for arrival, classes, rank in arrivals():
-            last, rows = arrival.edge.jacobian, arrival.rows
-            ledger.write(classes, rank, arrival.exponents, last.row_norms(rows), dots_with(rows, last, direction))
+            last, cotangents = arrival.edge.jacobian, arrival.rows
+            figures = last.row_norms(cotangents), dots_with(cotangents, last, whole.direction)
+            ledger.write(classes, rank, arrival.exponents, *figures)
             vanished = vanished or arrival.exponents is not None
     norms, shares = ledger.columns()
-    shares /= size if size > 0 else np.nan
+    shares /= whole.size if whole.size > 0 else np.nan
 
     def counts() -> Labels:
         small = count_paths(way, losses, target) < 2**62
@@ -78,8 +74,8 @@ def tabulated(
         logs = np.empty(len(grid))
         with arithmetic():
             for arrival, classes, rank in arrivals():
-                far = 0.0 if arrival.exponents is None else arrival.exponents * math.log10(2.0)
-                logs[grid.rows(classes, rank)] = np.log10(arrival.edge.jacobian.row_norms(arrival.rows)) + far
+                mantissas = arrival.edge.jacobian.row_norms(arrival.rows)
+                logs[grid.rows(classes, rank)] = weights(mantissas, arrival.exponents)[1]
         return logs
 
     return Figures(norms, shares, lambda: grid.labels, counts, logs if vanished else None)

@@ -12,10 +12,12 @@ import numpy as np
 
 from unrollviz.arrays import Array
 from unrollviz.export import LISTED, Cell, Table
+from unrollviz.gradient import Total
 from unrollviz.jacobians import Jacobian, frobenius
 from unrollviz.names import derivative, typeset
+from unrollviz.stacks import Stack, rescaled, times_power
 from unrollviz.sweep import Edge
-from unrollviz.terms import check_memory
+from unrollviz.terms import TermSum, check_memory
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class Path:
         loss: the loss it starts from.
         entry: step k at which it enters the target.
         lag: t - k.
-        norm: Frobenius norm of its term.
+        norm: Frobenius norm of its term; 0 below 5e-324.
+        log10_norm: its logarithm, finite however small it is; -inf where the term is 0.
         share: <term, G> / <G, G>, G the sum over the set asked for; NaN where G = 0.
     """
 
@@ -68,6 +71,7 @@ class Path:
     entry: int
     lag: int
     norm: float
+    log10_norm: float
     share: float
     _edges: tuple[Edge, ...] = field(repr=False, compare=False)
 
@@ -90,11 +94,22 @@ class Path:
 
     @cached_property
     def term(self) -> Array:
-        """The product of the factors: shape of the target."""
-        rows = np.ones(1)
-        for edge in self._edges:
-            rows = edge.jacobian.vjp(rows)
-        return np.asarray(rows[0])
+        """The product of the factors: shape of the target; 0 below 5e-324."""
+        carried = self._before_last()
+        return np.asarray(times_power(self._edges[-1].jacobian.vjp(carried.rows), carried.exponents)[0])
+
+    def add_to(self, terms: TermSum) -> None:
+        """Add the term to a sum of its own; nothing is lost where it is far below 1e-308."""
+        carried = self._before_last()
+        terms.add(np.zeros(1, dtype=np.int64), carried.rows, self._edges[-1].jacobian, carried.exponents)
+
+    def _before_last(self) -> Stack:
+        """The product of all factors but the last."""
+        carried = Stack(np.zeros((1, 1), dtype=np.int64), np.ones(1))
+        with np.errstate(all="ignore"):
+            for edge in self._edges[:-1]:
+                carried = rescaled(Stack(carried.labels, edge.jacobian.vjp(carried.rows), carried.exponents))
+        return carried
 
     @cached_property
     def running_norms(self) -> tuple[float, ...]:
@@ -142,7 +157,7 @@ class Heaviest(Sequence[Kind]):
             these are the best found.
         bound: no path of the set that is not listed weighs more than this; 0 where all are listed.
         expansions: how many partial paths the search took a step further; 0 where all paths were walked.
-        rest: G - Σ terms of the listed paths, shape of the target.
+        left: G - Σ terms of the listed paths.
     """
 
     paths: tuple[Kind, ...]
@@ -150,7 +165,7 @@ class Heaviest(Sequence[Kind]):
     exact: bool
     bound: float
     expansions: int
-    rest: Array = field(repr=False)
+    left: Total = field(repr=False)
 
     def _repr_html_(self) -> str:
         proved = "no other path is heavier" if self.exact else f"the first {self.certain} are certain"
@@ -180,5 +195,10 @@ class Heaviest(Sequence[Kind]):
 
     @property
     def residual(self) -> float:
-        """‖G - Σ terms‖: the norm of what all other paths add up to."""
-        return frobenius(self.rest)
+        """‖G - Σ terms‖: the norm of what all other paths add up to; 0 below 5e-324."""
+        return self.left.norm
+
+    @property
+    def rest(self) -> Array:
+        """G - Σ terms, shape of the target."""
+        return self.left.value

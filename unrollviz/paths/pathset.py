@@ -22,16 +22,15 @@ from unrollviz.errors import TooManyPaths, UnknownName, UnrollvizError
 from unrollviz.export import LISTED, Table
 from unrollviz.flows.flow import Flow, cancellation
 from unrollviz.flows.folds import Labelling, by_path
-from unrollviz.gradient import check_gradient, gradient
+from unrollviz.gradient import Total, check_gradient, total_of
 from unrollviz.graph import Graph
-from unrollviz.jacobians import frobenius
 from unrollviz.paths.order import Order as _Order
 from unrollviz.paths.path import Factor as Factor
 from unrollviz.paths.path import Heaviest as Heaviest
 from unrollviz.paths.path import Path as Path
 from unrollviz.paths.path import listing
 from unrollviz.paths.search import BUDGET, heaviest
-from unrollviz.stacks import times_power
+from unrollviz.stacks import weights
 from unrollviz.sweep import ENTRY, LOSS, Arrival, entry_step, leave_chart, sweep
 from unrollviz.terms import TermSum, check_memory, dots_with
 
@@ -50,12 +49,14 @@ _BLOCK_ROWS = 2**16
 
 @dataclass(frozen=True, eq=False)
 class PathTable:
-    """Figures of a block of paths, a row each: `ranks`, time of the `losses`, step of `entries`, `norms`, `shares`."""
+    """Figures of a block of paths, a row each: `ranks`, time of the `losses`, step of `entries`, `norms`, their decimal
+    logarithms `log10_norms`, `shares`."""
 
     ranks: Labels
     losses: Labels
     entries: Labels
     norms: Array
+    log10_norms: Array
     shares: Array
 
 
@@ -66,15 +67,23 @@ class PathSet:
     """All paths from some losses to a target at one level of detail: counted at once, listed lazily.
 
     Indexing gives a `Path`, slicing another `PathSet`, whose shares still refer to the whole set.
+
+    Attributes:
+        total: G, the sum that shares refer to: of all terms of the whole set, if no other was given.
     """
 
-    def __init__(self, graph: Graph, losses: Sequence[str], target: str) -> None:
+    def __init__(self, graph: Graph, losses: Sequence[str], target: str, whole: Total | None = None) -> None:
         self.graph = graph
         self.losses = tuple(losses)
         self.target = target
         self._order = _Order(graph, self.losses, target)
         self._ranks = range(self._order.starts[-1])
-        self.gradient = gradient(graph, self.losses, target)
+        self.total = total_of(graph, self.losses, target) if whole is None else whole
+
+    @property
+    def gradient(self) -> Array:
+        """G, shape of the target; 0 below 5e-324."""
+        return self.total.value
 
     @property
     def count(self) -> int:
@@ -84,8 +93,13 @@ class PathSet:
 
     @property
     def total_norm(self) -> float:
-        """‖G‖ of the whole set."""
-        return frobenius(self.gradient)
+        """‖G‖; 0 below 5e-324."""
+        return self.total.norm
+
+    @property
+    def log10_total_norm(self) -> float:
+        """log₁₀ ‖G‖, finite however far it has vanished; -inf where G = 0."""
+        return self.total.log10_norm
 
     def __len__(self) -> int:
         if self.count > sys.maxsize:
@@ -165,13 +179,13 @@ class PathSet:
             NonFinite: naming the first node whose cotangent overflows.
         """
         self.check_limit("the same sum is run.gradient(), one reverse sweep")
-        total = TermSum(1, self.gradient.shape)
+        terms = TermSum(1, self.gradient.shape)
         first = np.zeros(1, dtype=np.int64)
         with arithmetic():
             for start, stop in self._spans():
                 for arrival in self.arrivals(start, stop):
-                    total.add(first, arrival.cotangents.sum(axis=0, keepdims=True), arrival.edge.jacobian)
-        return np.asarray(total.result()[0])
+                    terms.add(first, arrival.cotangents.sum(axis=0, keepdims=True), arrival.edge.jacobian)
+        return np.asarray(terms.result()[0])
 
     def top(
         self,
@@ -194,37 +208,43 @@ class PathSet:
             raise UnrollvizError(f"top({k}, budget={budget}) asks for less than nothing; give numbers from 0")
         if self.count <= min(SCAN_LIMIT, PATH_LIMIT):
             return self._heaviest_listed(k, by)
-        if k == 0 or (by == "share" and self.total_norm == 0):
+        if k == 0 or (by == "share" and self.total.size == 0):
             # Without a gradient, no share is larger than another.
-            return Heaviest(tuple(self[:k]), by, True, math.inf if k == 0 else math.nan, 0, self.gradient)
+            return Heaviest(tuple(self[:k]), by, True, math.inf if k == 0 else math.nan, 0, self.total)
         return self._heaviest_found(k, by, budget, progress)
 
     def _heaviest_listed(self, k: int, by: str) -> Heaviest[Path]:
         table = self.table()
         weight = table.norms if by == "norm" else np.abs(table.shares)
-        order = np.argsort(-weight, kind="stable")
+        order = np.lexsort((-table.log10_norms, -weight))  # by the logarithm where norms have vanished
         paths = tuple(self._paths(PathTable(*(getattr(table, name)[order[:k]] for name in _COLUMNS))))
         bound = float(weight[order[k]]) if k < len(order) else 0.0
-        return Heaviest(paths, by, True, bound, 0, self.gradient - sum(path.term for path in paths))
+        return Heaviest(paths, by, True, bound, 0, self._without(paths))
 
     def _heaviest_found(self, k: int, by: str, budget: int, progress: Callable[[int], None]) -> Heaviest[Path]:
-        size = self.total_norm
-        direction = self.gradient / size if size > 0 else self.gradient
-        weighed = direction if by == "share" else None
+        whole = self.total
+        weighed = whole.direction if by == "share" else None
         found = heaviest(self.graph, self._order, self._ranks, k, weighed, budget, progress)
-        rows, total, first = [], TermSum(1, self.gradient.shape), np.zeros(1, dtype=np.int64)
+        rows = []
         with arithmetic():
             for hit in found.hits:
                 jacobian, exponents = hit.edge.jacobian, np.array([hit.exponent])
-                norm = float(times_power(jacobian.row_norms(hit.row), exponents)[0])
-                dot = float(times_power(dots_with(hit.row, jacobian, direction), exponents)[0])
+                norm = weights(jacobian.row_norms(hit.row), exponents)
+                share = whole.shares(dots_with(hit.row, jacobian, whole.direction), exponents)
                 loss = self.graph.nodes[self._order.loss(hit.rank)]["time"]
-                share = dot / size if size > 0 else math.nan
-                rows.append((hit.rank, loss, entry_step(self.graph, hit.edge), norm, share))
-                total.add(first, hit.row, jacobian, exponents)
-            rest = self.gradient - total.result()[0]
-        bound = found.bound / size if by == "share" else found.bound
-        return Heaviest(tuple(self._path(*row) for row in rows), by, found.exact, bound, found.expansions, rest)
+                rows.append((hit.rank, loss, entry_step(self.graph, hit.edge), *(float(x[0]) for x in (*norm, share))))
+        bound = found.bound_in(whole.size, whole.power) if by == "share" else found.bound
+        paths = tuple(self._path(*row) for row in rows)
+        return Heaviest(paths, by, found.exact, bound, found.expansions, self._without(paths))
+
+    def _without(self, paths: Sequence[Path]) -> Total:
+        """G - Σ terms of some paths."""
+        terms = TermSum(1, self.gradient.shape)
+        with arithmetic():
+            for path in paths:
+                path.add_to(terms)
+            rest = self.total.numbers - self.total.measured(*terms.scaled())[0]
+        return Total(rest, self.total.power)
 
     def as_flow(self, by: Sequence[str | Labelling] = ("path",)) -> Flow:
         """The set as a `Flow` of one row a path, labelled by rank and what else `by` names: loss, entry, lag, temporal.
@@ -239,17 +259,15 @@ class PathSet:
             check_memory(len(ones), self.gradient.shape)
             return np.array([path.term for path in self]).reshape(-1, *self.gradient.shape)
 
-        name, whole, total = ", ".join(map(str, by)), self.gradient, (self.total_norm, 0)
         return Flow(
             self.target,
-            name,
+            ", ".join(map(str, by)),
             columns,
             table.norms,
             table.shares,
-            whole,
+            self.total,
             lambda: ones,
-            None,
-            total,
+            lambda: table.log10_norms,
             lambda: labels,
             build,
         )
@@ -290,38 +308,36 @@ class PathSet:
 
     def _table(self, start: int, stop: int) -> PathTable:
         """The figures of the paths with ranks from `start` up to `stop`."""
-        labels, norms, dots = [], [], []
-        size = self.total_norm
-        direction = self.gradient / size if size > 0 else self.gradient
+        labels: list[Labels] = []
+        figures: list[tuple[Array, Array, Array]] = []
         with arithmetic():
             for arrival in self.arrivals(start, stop):
-                jacobian = arrival.edge.jacobian
+                rows, jacobian, exponents = arrival.rows, arrival.edge.jacobian, arrival.exponents
+                share = self.total.shares(dots_with(rows, jacobian, self.total.direction), exponents)
                 labels.append(arrival.labels)
-                norms.append(times_power(jacobian.row_norms(arrival.rows), arrival.exponents))
-                dots.append(times_power(dots_with(arrival.rows, jacobian, direction), arrival.exponents))
+                figures.append((*weights(jacobian.row_norms(rows), exponents), share))
         if not labels:
             return _no_rows()
-        stacked, norm = np.concatenate(labels), np.concatenate(norms)
-        check_gradient(self.graph, self.losses, self.target, norm)
-        share = np.concatenate(dots) / size if size > 0 else np.full(len(norm), np.nan)
+        stacked, (norms, logs, shares) = np.concatenate(labels), map(np.concatenate, zip(*figures, strict=True))
+        check_gradient(self.graph, self.losses, self.target, norms)
         order = np.argsort(stacked[:, 0])
         ranks, losses, entries = stacked[order].T
-        return PathTable(ranks, losses, entries, norm[order], share[order])
+        return PathTable(ranks, losses, entries, norms[order], logs[order], shares[order])
 
     def _paths(self, table: PathTable) -> Iterator[Path]:
         return map(self._path, *(getattr(table, name).tolist() for name in _COLUMNS))
 
-    def _path(self, rank: int, loss: int, entry: int, norm: float, share: float) -> Path:
+    def _path(self, rank: int, loss: int, entry: int, norm: float, log10_norm: float, share: float) -> Path:
         *inner, last = self._order.edges(rank)
         edges = (*inner, leave_chart(self.graph, last))
         nodes = (edges[0].head, *(edge.tail for edge in edges))
-        return Path(rank, nodes, edges[0].head, entry, loss - entry, norm, share, edges)
+        return Path(rank, nodes, edges[0].head, entry, loss - entry, norm, log10_norm, share, edges)
 
 
-_LISTED = ("nodes", "loss", "entry", "lag", "norm", "share")
+_LISTED = ("nodes", "loss", "entry", "lag", "norm", "log10_norm", "share")
 """What is told of every path."""
 
 
 def _no_rows() -> PathTable:
     none = np.zeros(0, dtype=np.int64)
-    return PathTable(none, none, none, np.zeros(0), np.zeros(0))
+    return PathTable(none, none, none, np.zeros(0), np.zeros(0), np.zeros(0))

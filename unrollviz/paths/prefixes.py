@@ -16,13 +16,11 @@ import numpy as np
 
 from unrollviz.arrays import Array, arithmetic, many_objects
 from unrollviz.errors import UnknownName, UnrollvizError
-from unrollviz.gradient import gradient
+from unrollviz.gradient import total_of
 from unrollviz.graph import Graph
-from unrollviz.jacobians import frobenius
-from unrollviz.jacobians import norms as row_norms
 from unrollviz.paths.order import Order
-from unrollviz.stacks import Stack
-from unrollviz.sweep import Edge, Way, leave_chart, push_forward, sweep_from
+from unrollviz.stacks import Stack, both, merge, rescaled, times_power, weights
+from unrollviz.sweep import Edge, Way, forward_sweep, leave_chart, sweep_from
 from unrollviz.terms import MEMORY_LIMIT, TermSum
 
 Pulse = Callable[[], None]
@@ -31,6 +29,10 @@ Pulse = Callable[[], None]
 
 def _quiet() -> None:
     pass
+
+
+_BEGUN = Stack(np.zeros((1, 1), dtype=np.int64), np.ones(1))
+"""What a path that has only begun carries."""
 
 
 @dataclass(slots=True, eq=False)
@@ -55,8 +57,8 @@ class Prefix:
     rank: int
     count: int
     share: float
-    _cotangent: Array | None = field(default=None, repr=False)
-    _norm: float | None = field(default=None, repr=False)
+    _carried: Stack | None = field(default=None, repr=False)
+    _norm: tuple[float, float] | None = field(default=None, repr=False)
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -78,15 +80,20 @@ class Prefix:
         """What it carries: the product of its factors, (1, *shape of the node), in the node's chart if it has one.
 
         Of a whole path this is its term. The root of several losses has none."""
-        if self._cotangent is not None:
-            return self._cotangent
+        return times_power(self.carried.rows, self.carried.exponents)
+
+    @property
+    def carried(self) -> Stack:
+        """The same with a power of two, so that it is not 0 below 1e-308."""
+        if self._carried is not None:
+            return self._carried
         if self.edge is None or self.parent is None:
-            carried = np.ones(1)
-        else:
-            with np.errstate(all="ignore"):
-                carried = self.edge.jacobian.vjp(self.parent.cotangent)
+            return _BEGUN
+        with np.errstate(all="ignore"):
+            before = self.parent.carried
+            carried = rescaled(replace(before, rows=self.edge.jacobian.vjp(before.rows), own=False))
         if not self.complete:  # the children need it, and a parameter may be large
-            self._cotangent = carried
+            self._carried = carried
         return carried
 
     def children(self, heaviest_first: bool = False) -> list[Prefix]:
@@ -99,8 +106,15 @@ class Prefix:
 
     @property
     def norm(self) -> float:
-        """Frobenius norm of the sum of its completions' terms. Costs a sweep; `PrefixTree.norms` serves many by one."""
+        """Frobenius norm of the sum of its completions' terms; 0 below 5e-324. Costs a sweep; `PrefixTree.norms` serves
+        many by one."""
         return self.tree.norms([self])[0]
+
+    @property
+    def log10_norm(self) -> float:
+        """Its logarithm, finite however small it is; -inf where the sum is 0."""
+        self.tree.norms([self])
+        return math.nan if self._norm is None else self._norm[1]
 
     @property
     def term(self) -> Array:
@@ -116,13 +130,14 @@ class _Fan:
         edges: in the order of PathSet.
         counts: completions behind each edge.
         offsets: how many come before them.
-        tangents: (edges, entries of the node): what of direction G comes to the node through each edge.
+        tangents: (edges, entries of the node): what of direction G comes to the node through each edge; a row an edge,
+            labelled by its place.
     """
 
     edges: tuple[Edge, ...]
     counts: tuple[int, ...]
     offsets: tuple[int, ...]
-    tangents: Array
+    tangents: Stack
 
 
 class PrefixTree:
@@ -130,8 +145,7 @@ class PrefixTree:
 
     Attributes:
         root: the empty prefix; where there is one loss, that loss.
-        gradient: G, the sum over all paths.
-        total_norm: ‖G‖.
+        total: G, the sum over all paths.
     """
 
     def __init__(self, graph: Graph, losses: Sequence[str], target: str, pulse: Pulse = _quiet) -> None:
@@ -143,16 +157,26 @@ class PrefixTree:
             self._order = Order(graph, self.losses, target)
             self._way = Way.to(graph, [target])
             self._check_memory()
-            self.gradient = gradient(self._way, self.losses, target)
-            self.total_norm = frobenius(self.gradient)
+            self.total = total_of(self._way, self.losses, target)
             self._tangents = self._pushed(pulse)
         self._fans: dict[str, _Fan] = {}
-        whole = 1.0 if self.total_norm > 0 else math.nan
+        whole = 1.0 if self.total.size > 0 else math.nan
         alone = self.losses[0] if len(self.losses) == 1 else ""
-        self.root = Prefix(self, None, alone, None, 0, self._order.count, whole, _norm=self.total_norm)
+        self.root = Prefix(self, None, alone, None, 0, self._order.count, whole)
+        self.root._norm = self.total.norm, self.total.log10_norm
 
     def __repr__(self) -> str:
         return f"<PrefixTree to {self.target}: {self.root.count} paths>"
+
+    @property
+    def gradient(self) -> Array:
+        """G, shape of the target; 0 below 5e-324."""
+        return self.total.value
+
+    @property
+    def total_norm(self) -> float:
+        """‖G‖; 0 below 5e-324."""
+        return self.total.norm
 
     def find(self, nodes: Sequence[str]) -> Prefix:
         """The prefix through exactly these nodes, from a loss on; the first one where edges are parallel.
@@ -177,8 +201,10 @@ class PrefixTree:
         if not prefix.node:
             return self._losses_of(prefix)
         fan = self._fans.get(prefix.node) or self._fan(prefix.node)
+        carried = prefix.carried
         with np.errstate(all="ignore"):
-            shares = (fan.tangents @ prefix.cotangent.ravel() / np.float64(self.total_norm)).tolist()
+            dots = fan.tangents.rows @ carried.rows.ravel()
+            shares = self.total.shares(dots, both(fan.tangents.exponents, carried.exponents)).tolist()
         steps = zip(fan.edges, fan.offsets, fan.counts, shares, strict=True)
         return [
             Prefix(self, prefix, edge.tail, edge, prefix.rank + before, count, share)
@@ -193,26 +219,31 @@ class PrefixTree:
         ]
 
     def _share_of(self, loss: str) -> float:
-        return float(self._tangents[loss][0]) / self.total_norm if self.total_norm > 0 else math.nan
+        tangent = self._tangents[loss]
+        return float(self.total.shares(tangent.rows, tangent.exponents)[0])
 
     def _fan(self, head: str) -> _Fan:
         offsets = self._order.offsets(head)
         edges = [Edge(head, *step, self.graph.edges[step[0], head, step[1]]["jacobian"]) for step in offsets]
         edges = [leave_chart(self.graph, edge) if edge.tail == self.target else edge for edge in edges]
         with np.errstate(all="ignore"):
-            tangents = np.stack([edge.jacobian.jvp(self._tangents[edge.tail]).ravel() for edge in edges])
+            ahead = [self._tangents[edge.tail] for edge in edges]
+            pushed = [edge.jacobian.jvp(stack.rows).reshape(1, -1) for edge, stack in zip(edges, ahead, strict=True)]
+            rows = [
+                Stack(np.array([[place]]), row, stack.exponents)
+                for place, (row, stack) in enumerate(zip(pushed, ahead, strict=True))
+            ]
         counts = tuple(self._order.ways[edge.tail] for edge in edges)
-        self._fans[head] = _Fan(tuple(edges), counts, tuple(offsets.values()), tangents)
+        self._fans[head] = _Fan(tuple(edges), counts, tuple(offsets.values()), merge(rows, distinct=True))
         return self._fans[head]
 
-    def _pushed(self, pulse: Pulse) -> dict[str, Array]:
+    def _pushed(self, pulse: Pulse) -> dict[str, Stack]:
         """The tangent at every node that the losses can depend on, (1, *shape), in direction G / ‖G‖; at the target
         itself in the textbook's coordinates."""
-        direction = self.gradient / self.total_norm if self.total_norm > 0 else self.gradient
         ahead = {name for name in self.losses if name in self._order.ways}
-        found: dict[str, Array] = {}
+        found: dict[str, Stack] = {}
         with arithmetic():
-            for name, tangents in push_forward(self.graph, self.target, direction[None]):
+            for name, tangents in forward_sweep(self.graph, self.target, self.total.direction[None]):
                 found[name] = tangents
                 ahead.discard(name)
                 pulse()
@@ -235,14 +266,16 @@ class PrefixTree:
         with arithmetic():
             for prefix in unknown:
                 if prefix.complete and prefix.edge is not None and prefix.parent is not None:
-                    prefix._norm = float(prefix.edge.jacobian.row_norms(prefix.parent.cotangent)[0])
+                    before = prefix.parent.carried
+                    (norm,), (log,) = weights(prefix.edge.jacobian.row_norms(before.rows), before.exponents)
+                    prefix._norm = float(norm), float(log)
             partial = [prefix for prefix in unknown if prefix._norm is None]
             for start in range(0, len(partial), self._at_once):
                 block = partial[start : start + self._at_once]
-                found = row_norms(self._sums(block, pulse).reshape(len(block), -1)).tolist()
-                for prefix, norm in zip(block, found, strict=True):
-                    prefix._norm = norm
-        return [math.nan if prefix._norm is None else prefix._norm for prefix in prefixes]
+                found = weights(*self._sums(block, pulse).norms())
+                for prefix, norm, log in zip(block, *(figures.tolist() for figures in found), strict=True):
+                    prefix._norm = norm, log
+        return [math.nan if prefix._norm is None else prefix._norm[0] for prefix in prefixes]
 
     def term(self, prefix: Prefix, pulse: Pulse = _quiet) -> Array:
         """The sum of the terms of the completions of `prefix`: shape of the target."""
@@ -251,7 +284,7 @@ class PrefixTree:
         if prefix.complete:
             return np.asarray(prefix.cotangent[0])
         with arithmetic():
-            return np.asarray(self._sums([prefix], pulse)[0])
+            return np.asarray(self._sums([prefix], pulse).result()[0])
 
     @property
     def _at_once(self) -> int:
@@ -259,20 +292,20 @@ class PrefixTree:
         widest = max(value.size for _, value in self.graph.nodes(data="value"))
         return int(max(1, MEMORY_LIMIT // (8 * 8 * widest)))
 
-    def _sums(self, prefixes: Sequence[Prefix], pulse: Pulse) -> Array:
-        """(prefixes, *shape of the target): what arrives at the target, each prefix a row of its own."""
+    def _sums(self, prefixes: Sequence[Prefix], pulse: Pulse) -> TermSum:
+        """What arrives at the target, a sum for each prefix."""
         rows: dict[str, list[int]] = {}
         for row, prefix in enumerate(prefixes):
             rows.setdefault(prefix.node, []).append(row)
         seeds = {
-            node: Stack(np.array(here)[:, None], np.concatenate([prefixes[row].cotangent for row in here]))
+            node: merge([replace(prefixes[row].carried, labels=np.array([[row]])) for row in here], distinct=True)
             for node, here in rows.items()
         }
-        total = TermSum(len(prefixes), self.gradient.shape)
+        sums = TermSum(len(prefixes), self.gradient.shape)
         for arrival in sweep_from(self._way, seeds, [self.target]):
-            total.add(arrival.labels[:, 0], arrival.cotangents, arrival.edge.jacobian)
+            sums.add(arrival.labels[:, 0], arrival.rows, arrival.edge.jacobian, arrival.exponents)
             pulse()
-        return total.result()
+        return sums
 
 
 @dataclass(frozen=True, slots=True)

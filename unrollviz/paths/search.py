@@ -90,14 +90,24 @@ class Found:
     Attributes:
         hits: the heaviest paths found, heaviest first, at most k.
         exact: no other path is heavier than these.
-        bound: no path that is not among them weighs more.
+        left: no path that is not among them weighs more.
         expansions: how many partial paths were taken a step further; past the budget by those of the last dive.
     """
 
     hits: tuple[Hit, ...]
     exact: bool
-    bound: float
+    left: Scaled
     expansions: int
+
+    @property
+    def bound(self) -> float:
+        """`left` as a float: rounded up to the least that there is where it would vanish."""
+        return unscaled(self.left)
+
+    def bound_in(self, unit: float, power: int) -> float:
+        """The same in units of unit · 2^power."""
+        exponent, mantissa = self.left
+        return unscaled((exponent + power, mantissa)) / unit if self.left != _NOTHING else 0.0
 
 
 def heaviest(
@@ -190,7 +200,7 @@ class _Search:
             self.push(self.expand(heapq.heappop(self.heap)))
         left = min(self.heap[0][0] if self.heap else _NOTHING, self.missed)
         exact = not self.heap or self.is_lighter(*self.heap[0][:2])
-        return Found(tuple(self.hits), exact, unscaled(left), self.expansions)
+        return Found(tuple(self.hits), exact, left, self.expansions)
 
     def dive(self) -> None:
         """Complete some of the most promising partial paths, at each step by the most promising edge.

@@ -21,7 +21,7 @@ from unrollviz.arrays import Array, Shape, arithmetic
 from unrollviz.charts import divide
 from unrollviz.counts import integer
 from unrollviz.errors import UnknownName, UnrollvizError
-from unrollviz.gradient import gradient
+from unrollviz.gradient import Total, gradient
 from unrollviz.graph import Graph, backward_edges, node_named
 from unrollviz.jacobians import frobenius
 from unrollviz.paths.best import Best, logarithms, push
@@ -75,6 +75,10 @@ class UnitPath:
     def norm(self) -> float:
         """|contribution|"""
         return abs(self.contribution)
+
+    @property
+    def log10_norm(self) -> float:
+        return self.log10
 
 
 class UnitPaths:
@@ -160,7 +164,7 @@ class UnitPaths:
             raise UnknownName("order of paths", by, ORDERS)
         k = min(k, self.count)
         if k < 1:
-            return Heaviest((), by, True, math.inf if self.count else 0.0, 0, self.gradient)
+            return Heaviest((), by, True, math.inf if self.count else 0.0, 0, Total(self.gradient, 0))
         self._check_memory(k)
         with arithmetic():
             build = _Builder(self)
@@ -172,7 +176,7 @@ class UnitPaths:
                 left[path.index] -= path.contribution
         lightest = abs(paths[-1].share) if by == "share" else paths[-1].norm
         bound = lightest if len(paths) < self.count else 0.0
-        return Heaviest(tuple(paths), by, True, bound, 0, np.asarray(left[self._place]))
+        return Heaviest(tuple(paths), by, True, bound, 0, Total(np.asarray(left[self._place]), 0))
 
     def sweep(
         self, seed: Carried, through: Callable[[Edge, Carried], Carried], add: Callable[[Carried, Carried], Carried]

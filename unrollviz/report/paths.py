@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
+from math import log10
 
 import numpy as np
 
 from unrollviz.api import Run
 from unrollviz.check import BOUNDS
-from unrollviz.draw.text import bar, integer, number, percent, table
+from unrollviz.draw.text import bar, integer, magnitude, number, percent, table
 from unrollviz.export import Table
 from unrollviz.names import clean, derivative, typeset
 from unrollviz.paths.pathset import PATH_LIMIT, Heaviest, Path, PathSet
@@ -17,7 +18,8 @@ from unrollviz.report.figures import Json, exact, of_losses
 
 
 def paths_json(paths: PathSet, listed: Iterable[Path], terms: bool) -> Json:
-    """`count` is exact however few paths are listed; `cancellation` is null past the limit of enumeration."""
+    """`count` is exact however few paths are listed; `cancellation` is null past the limit of enumeration. Logarithms
+    say how large a norm is that is too small for a float64; null for a term of 0."""
     rows = []
     for path in listed:
         row: Json = {
@@ -26,6 +28,7 @@ def paths_json(paths: PathSet, listed: Iterable[Path], terms: bool) -> Json:
             "entry": path.entry,
             "lag": path.lag,
             "norm": exact(path.norm),
+            "log10_norm": exact(path.log10_norm),
             "share": exact(path.share),
         }
         rows.append(row | ({"term": path.term.tolist()} if terms else {}))
@@ -35,6 +38,7 @@ def paths_json(paths: PathSet, listed: Iterable[Path], terms: bool) -> Json:
         "loss": of_losses(paths.losses),
         "count": paths.count,
         "total_norm": exact(paths.total_norm),
+        "log10_total_norm": exact(paths.log10_total_norm),
         "cancellation": exact(paths.cancellation) if paths.count <= PATH_LIMIT else None,
         "paths": rows,
     }
@@ -73,12 +77,13 @@ def top_text(paths: PathSet, heaviest: Heaviest[Path]) -> list[str]:
 
 
 def _coverage(paths: PathSet, heaviest: Heaviest[Path]) -> list[str]:
-    total = paths.total_norm
+    total, left = paths.total, heaviest.left
     line = (
         f"coverage     {percent(heaviest.coverage)} of the gradient (signed sum of the shares); without "
-        f"{'it' if len(heaviest) == 1 else 'them'} a norm of {number(heaviest.residual)} is left of {number(total)}"
+        f"{'it' if len(heaviest) == 1 else 'them'} a norm of {magnitude(left.norm, left.log10_norm)} is left of "
+        f"{magnitude(total.norm, total.log10_norm)}"
     )
-    if not len(heaviest) < paths.count or heaviest.residual <= total / 2:
+    if not len(heaviest) < paths.count or left.log10_norm <= total.log10_norm - log10(2):
         return [line]
     question = f"unrollviz flow --param {paths.target}" + (f" --loss {paths.losses[0]}" if _one_loss(paths) else "")
     return [line, f"             most of it is in the sum of the others: {question} --by lag, or --by route"]
@@ -122,7 +127,7 @@ def _row(place: int, path: Path) -> list[str]:
         written(path),
         str(path.entry),
         str(path.lag),
-        number(path.norm),
+        magnitude(path.norm, path.log10_norm),
         percent(path.share),
         bar(path.share),
     ]

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from unrollviz.draw.text import bar, integer, number, percent, table
+from unrollviz.draw.text import bar, integer, magnitude, percent, table
 from unrollviz.errors import UnrollvizError
 from unrollviz.names import clean, derivative, typeset
 from unrollviz.paths.prefixes import Branch, Prefix, PrefixTree, heaviest_branches
@@ -31,10 +31,12 @@ def _branches(start: Prefix, depth: int, min_share: float, limit: int) -> list[B
     return found
 
 
-def _norms(tree: PrefixTree, branches: Sequence[Branch]) -> Iterator[float | None]:
-    """The norm of each branch, None for the sum of light ones; at the end of its chain, where it takes the least."""
-    found = iter(tree.norms([branch.chain[-1] for branch in branches if branch.chain]))
-    return (next(found) if branch.chain else None for branch in branches)
+def _norms(tree: PrefixTree, branches: Sequence[Branch]) -> Iterator[tuple[float, float] | None]:
+    """The norm of each branch and its logarithm, None for the sum of light ones; at the end of its chain, where it
+    takes the least."""
+    ends = [branch.chain[-1] if branch.chain else None for branch in branches]
+    tree.norms([end for end in ends if end is not None])
+    return ((end.norm, end.log10_norm) if end is not None else None for end in ends)
 
 
 def tree_json(tree: PrefixTree, start: Prefix, depth: int, min_share: float, limit: int) -> Json:
@@ -54,7 +56,8 @@ def tree_json(tree: PrefixTree, start: Prefix, depth: int, min_share: float, lim
             "key": edge.key if edge else None,
             "count": branch.count,
             "share": exact(branch.share),
-            "norm": exact(norm if norm is not None else float("nan")),
+            "norm": exact(norm[0] if norm is not None else float("nan")),
+            "log10_norm": exact(norm[1] if norm is not None else float("nan")),
             "complete": branch.chain[-1].complete,
             "children": [],
             "rest": None,
@@ -67,6 +70,7 @@ def tree_json(tree: PrefixTree, start: Prefix, depth: int, min_share: float, lim
         "loss": of_losses(tree.losses),
         "count": tree.root.count,
         "total_norm": exact(tree.total_norm),
+        "log10_total_norm": exact(tree.total.log10_norm),
         "at": list(start.nodes),
         "root": above[0],
     }
@@ -83,14 +87,14 @@ def tree_text(tree: PrefixTree, start: Prefix, depth: int, min_share: float, lim
         [
             percent(branch.share),
             bar(branch.share, 12),
-            "" if norm is None else number(norm),
+            "" if norm is None else magnitude(*norm),
             integer(branch.count),
             clean(f"{stem}{_words(tree, branch)}"),
         ]
         for branch, norm, stem in zip(branches, _norms(tree, branches), _stems(branches), strict=True)
     ]
     count = f"{integer(tree.root.count)} path{'' if tree.root.count == 1 else 's'}"
-    lines = [f"{symbol} as a tree of {count}, norm {number(tree.total_norm)}", ""]
+    lines = [f"{symbol} as a tree of {count}, norm {magnitude(tree.total.norm, tree.total.log10_norm)}", ""]
     if start.nodes and start is not tree.root:
         lines[1:] = [f"below {clean(_arrows(start.nodes))}: {integer(start.count)} of them", ""]
     lines += table(["share", "", "norm", "paths", "branch, from the loss back"], rows, left=(1, 4))
@@ -136,7 +140,7 @@ def _notes(tree: PrefixTree, branches: Sequence[Branch], depth: int, min_share: 
     notes = [
         f"all ends together: {integer(count)} paths, share {percent(share)}; the branches of a parent add up to it"
     ]
-    if tree.total_norm == 0:
+    if tree.total.size == 0:
         notes.append("the gradient is 0, so that shares are undefined; --min-share 0 shows every branch")
     closed = [branch for branch in ends if not (branch.chain and branch.chain[-1].complete)]
     if closed:

@@ -26,7 +26,7 @@ class Line:
         depth: how many branches it is below the root.
         last: no other branch of the same parent comes after it.
         above: the branch that it is below; None for the root.
-        norm: None until it has been worked out.
+        norm: with its logarithm; None until it has been worked out.
     """
 
     first: Prefix
@@ -34,7 +34,7 @@ class Line:
     last: bool
     above: Line | None = None
     opened: bool = False
-    norm: float | None = None
+    norm: tuple[float, float] | None = None
     _chain: tuple[Prefix, ...] = field(default=())
     _below: list[Prefix] = field(default_factory=list)
 

@@ -94,8 +94,8 @@ class FlowPanel(WorkPanel, can_focus=True, inherit_bindings=False):
         if not lines:
             return
 
-        def take(norms: list[float] | UnrollvizError) -> None:
-            known = norms if isinstance(norms, list) else [math.nan] * len(lines)
+        def take(norms: list[tuple[float, float]] | UnrollvizError) -> None:
+            known = norms if isinstance(norms, list) else [(math.nan, math.nan)] * len(lines)
             for line, norm in zip(lines, known, strict=True):
                 line.norm = norm
             self._need()
@@ -258,6 +258,8 @@ class FlowPanel(WorkPanel, can_focus=True, inherit_bindings=False):
             self._select(*place)
 
 
-def _norms(tree: PrefixTree, lines: list[Line], pulse: Pulse) -> list[float]:
-    """The norm of each line: one sweep for all."""
-    return tree.norms([line.chain[-1] for line in lines], lambda: pulse("norms of these branches"))
+def _norms(tree: PrefixTree, lines: list[Line], pulse: Pulse) -> list[tuple[float, float]]:
+    """The norm of each line and its logarithm: one sweep for all."""
+    ends = [line.chain[-1] for line in lines]
+    tree.norms(ends, lambda: pulse("norms of these branches"))
+    return [(end.norm, end.log10_norm) for end in ends]

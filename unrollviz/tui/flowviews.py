@@ -98,7 +98,7 @@ class _Tree(View):
         found = [Segment(f"{mark}{percent(line.first.share):>8}", style)]
         if self._bar:
             found.append(_bar(line.first.share, 1.0, self._bar, look))
-        norm = "" if not self._norm else "…".rjust(9) if line.norm is None else figure(line.norm).rjust(9)
+        norm = "" if not self._norm else "…".rjust(9) if line.norm is None else figure(*line.norm).rjust(9)
         words = f"{norm}{_short(line.first.count):>10}  "
         room = self._width - sum(cell_len(segment.text) for segment in found) - len(words)
         return [*found, Segment(words, style), Segment(self.found.words(row, room), style)]
@@ -106,7 +106,7 @@ class _Tree(View):
     def readout(self, row: int, column: int, width: int) -> str:
         line = self.found.lines[row]
         count, many = line.first.count, "" if line.first.count == 1 else "s"
-        norm = "" if line.norm is None else f", norm {figure(line.norm)}"
+        norm = "" if line.norm is None else f", norm {figure(*line.norm)}"
         words = f"path{many}, share {percent(line.first.share)}{norm}"
         *longer, short = integers(count)
         ways = [*(f"{said} {words}" for said in longer), *(f"{said} path{many}" for said in longer[-1:])]

@@ -114,9 +114,7 @@ def _narrowed(whole: PathSet, chosen: Filter) -> PathSet:
     losses = [name for name in whole.losses if chosen.keeps("t", graph.nodes[name]["time"])]
     if chosen.has("k"):
         graph = _entered(graph, target, chosen)
-    part = PathSet(graph, losses, target)
-    part.gradient = whole.gradient
-    return part
+    return PathSet(graph, losses, target, whole.total)
 
 
 def _entered(graph: Graph, target: str, chosen: Filter) -> Graph:
@@ -149,6 +147,7 @@ def _heaviest(paths: PathSet, chosen: Filter, wanted: Wanted, pulse: Pulse) -> L
         np.array([path.entry + path.lag for path in found], dtype=np.int64),
         np.array([path.entry for path in found], dtype=np.int64),
         np.array([path.norm for path in found]),
+        np.array([path.log10_norm for path in found]),
         np.array([path.share for path in found]),
     )
     return Listing(wanted, paths, ranks - start, table, len(found), paths.count, found)
@@ -192,7 +191,7 @@ def figures(paths: PathSet, pulse: Pulse) -> PathTable:
 
 
 _TABLES: WeakKeyDictionary[PathSet, PathTable] = WeakKeyDictionary()
-_COLUMNS = ("ranks", "losses", "entries", "norms", "shares")
+_COLUMNS = ("ranks", "losses", "entries", "norms", "log10_norms", "shares")
 
 
 def picked(table: PathTable, rows: Labels | slice) -> PathTable:

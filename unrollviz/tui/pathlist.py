@@ -23,7 +23,7 @@ from unrollviz.arrays import Array
 from unrollviz.draw.text import bar, percent
 from unrollviz.errors import UnrollvizError
 from unrollviz.names import clean, subscript
-from unrollviz.paths.pathset import PATH_LIMIT
+from unrollviz.paths.pathset import PATH_LIMIT, PathTable
 from unrollviz.tui import filters
 from unrollviz.tui.actions import bindings
 from unrollviz.tui.examples import fitted
@@ -318,11 +318,12 @@ class PathList(WorkPanel, can_focus=True, inherit_bindings=False):
         if chosen and self.state.lit.row >= 0:
             style = look.lit + Style(reverse=self.has_focus)
         mark = "▶" if chosen else " "
-        figures = self._figures(row)
-        if figures is None:
+        found, figures = self._tabled(row), self._figures(row)
+        if found is None or figures is None:
             return [Segment(f"{mark}…", style)]
         loss, entry, norm, share, running = figures
-        words = [f"L{subscript(loss)}", str(entry), str(loss - entry), figure(norm), percent(share), percent(running)]
+        weight = figure(norm, float(found[0].log10_norms[found[1]]))
+        words = [f"L{subscript(loss)}", str(entry), str(loss - entry), weight, percent(share), percent(running)]
         text = mark + aligned(words, cells(width, self.state.scene.run.steps))[1:]
         room = width - cell_len(text) - 2
         size = share / self._largest if share and self._largest else 0.0
@@ -337,24 +338,24 @@ class PathList(WorkPanel, can_focus=True, inherit_bindings=False):
         )
         return max((float(np.abs(table.shares).max(initial=0.0)) for table in tables if table), default=0.0)
 
+    def _tabled(self, row: int) -> tuple[PathTable, int, float] | None:
+        """A table that holds the row, its place there, and the sum of the shares up to it; None where they are still to
+        be worked out."""
+        assert self.found is not None
+        if self.found.table is not None:
+            return self.found.table, row, float(self._sums[row])
+        if row // BLOCK not in self._blocks:
+            return None
+        (table, before), at = self._blocks[row // BLOCK], row % BLOCK
+        return table, at, before + float(table.shares[: at + 1].sum())
+
     def _figures(self, row: int) -> tuple[int, int, float, float, float] | None:
         """Loss, entry, norm, share and running sum; None where they are still to be worked out."""
-        found = self.found
-        assert found is not None
-        if found.table is not None:
-            table, at, running = found.table, row, float(self._sums[row])
-        elif row // BLOCK in self._blocks:
-            (table, before), at = self._blocks[row // BLOCK], row % BLOCK
-            running = before + float(table.shares[: at + 1].sum())
-        else:
+        found = self._tabled(row)
+        if found is None:
             return None
-        return (
-            int(table.losses[at]),
-            int(table.entries[at]),
-            float(table.norms[at]),
-            float(table.shares[at]),
-            running,
-        )
+        table, at, running = found
+        return int(table.losses[at]), int(table.entries[at]), float(table.norms[at]), float(table.shares[at]), running
 
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)
