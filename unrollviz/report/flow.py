@@ -50,9 +50,17 @@ class _Row(NamedTuple):
     share: float
 
 
-def _flow_rows(flow: Flow) -> list[_Row]:
-    figures = (flow.norms.tolist(), flow.log10_norms.tolist(), flow.shares.tolist())
-    return [_Row(*row) for row in zip(flow.labels.tolist(), flow.counts, *figures, strict=True)]
+def _flow_rows(flow: Flow, which: Sequence[int] | slice = slice(None)) -> list[_Row]:
+    """All rows, or some of them."""
+    counts = flow.counts[which] if isinstance(which, slice) else [flow.counts[row] for row in which]
+    figures = (flow.norms[which].tolist(), flow.log10_norms[which].tolist(), flow.shares[which].tolist())
+    return [_Row(*row) for row in zip(flow.labels[which].tolist(), counts, *figures, strict=True)]
+
+
+def _heaviest_first(flow: Flow) -> list[int]:
+    """All rows by their |share|, equal ones by their labels."""
+    order: list[int] = np.lexsort((*flow.labels.T[::-1], -np.abs(flow.shares))).tolist()
+    return order
 
 
 def flow_text(run: Run, flow: Flow, loss: str | None, rows: int, cut: Truncation | None = None) -> list[str]:
@@ -62,22 +70,21 @@ def flow_text(run: Run, flow: Flow, loss: str | None, rows: int, cut: Truncation
     symbol = derivative(loss or "L", flow.target)
     if not flow.counts:
         return [f"{symbol}: no path leads from {typeset(loss or 'L')} back to {typeset(flow.target)}."]
-    every = _flow_rows(flow)
+    every = len(flow.counts)
     routes = [column for column in flow.columns if column not in _LABEL]
-    if routes:
-        every.sort(key=lambda row: (-abs(row.share), row.label))
+    order = _heaviest_first(flow) if routes else None
     listed = [
         [_label(flow, row), integer(row.paths), magnitude(row.norm, row.log10), percent(row.share), bar(row.share)]
-        for row in every[:rows]
+        for row in _flow_rows(flow, slice(rows) if order is None else order[:rows])
     ]
-    lines = [f"{symbol} by {flow.by}: {_paths(sum(flow.counts))} in {len(every):,} row{'s' * (len(every) != 1)}", ""]
+    lines = [f"{symbol} by {flow.by}: {_paths(sum(flow.counts))} in {every:,} row{'s' * (every != 1)}", ""]
     head = ", ".join(name for name in flow.columns if name in _LABEL and name != "total")
     if routes:
         head = f"{head}{', ' if head else ''}uses of each kind of edge"
     lines += table([head, "paths", "norm", "share", ""], listed, left=(0, 4) if routes else (4,))
-    if len(every) > rows:
-        rest = float(sum(row.share for row in every[rows:]))
-        lines.append(f"⋯ {len(every) - rows:,} more, together {percent(rest)}; --limit N lists more")
+    if every > rows:
+        rest = float(flow.shares[slice(rows, None) if order is None else order[rows:]].sum())
+        lines.append(f"⋯ {every - rows:,} more, together {percent(rest)}; --limit N lists more")
     lines += ["", *_by_kind(run, flow, routes)]
     norm = magnitude(flow.total_norm, flow.log10_total_norm)
     lines.append(

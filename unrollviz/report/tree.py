@@ -137,9 +137,8 @@ def _notes(tree: PrefixTree, branches: Sequence[Branch], depth: int, min_share: 
     """What all ends add up to, and how to see what is not shown."""
     ends = [branch for branch in branches if not branch.opened]
     count, share = sum(branch.count for branch in ends), math.fsum(branch.share for branch in ends)
-    notes = [
-        f"all ends together: {integer(count)} paths, share {percent(share)}; the branches of a parent add up to it"
-    ]
+    paths = f"{integer(count)} path{'' if count == 1 else 's'}"
+    notes = [f"all ends together: {paths}, share {percent(share)}; the branches of a parent add up to it"]
     if tree.total.size == 0:
         notes.append("the gradient is 0, so that shares are undefined; --min-share 0 shows every branch")
     closed = [branch for branch in ends if not (branch.chain and branch.chain[-1].complete)]
