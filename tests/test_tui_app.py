@@ -35,6 +35,7 @@ from unrollviz.tui.sheet import Sheet
 from unrollviz.tui.stops import Stops, places
 from unrollviz.tui.tour import QUESTIONS, Tour
 from unrollviz.tui.view import PANELS, restored
+from unrollviz.updates import Rule
 
 DebugApp.CHORD = 600.0
 """A number waits for its key as long as a slow machine needs."""
@@ -465,6 +466,31 @@ def test_a_tour_of_another_network_is_refused_before_anything_opens(monkeypatch:
         with pytest.raises(UnrollvizError, match="about the article's network"):
             debug(other, tour=True)
         assert debug(other) == 0
+
+
+def test_debug_with_an_optimizer_steps_through_updates(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[go.Stepper] = []
+
+    def run(app: DebugApp) -> None:
+        opened.append(app.state.stepper)
+
+    monkeypatch.setattr("unrollviz.tui.app.check_terminal", lambda: None)
+    monkeypatch.setattr(DebugApp, "run", run)
+    monkeypatch.setattr("gc.freeze", lambda: None)
+    monkeypatch.setattr("sys.setswitchinterval", lambda seconds: None)
+    assert debug(uz.article(), optimizer="momentum", lr=0.5, clip=1.0, iterations=7) == 0
+    learner = opened[0].learner
+    assert learner is not None
+    assert (learner.rule, learner.updates) == (Rule("momentum", lr=0.5, clip=1.0), 7)
+    for wrong, words in (
+        ({"lr": 0.1}, "lr is about updates; give an optimizer too"),
+        ({"iterations": 3}, "iterations is about updates"),
+        ({"optimizer": "adm"}, "adam"),
+        ({"optimizer": "adam", "rate": 0.1}, "unknown setting of an update 'rate'"),
+    ):
+        with pytest.raises(UnrollvizError, match=words):
+            debug(uz.article(), **wrong)
+    assert len(opened) == 1
 
 
 # ---- the tour -------------------------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from typing import Any
 
 from unrollviz.api import Run
@@ -10,7 +11,7 @@ from unrollviz.batch import Batch, part
 from unrollviz.debugger import stepper as go
 from unrollviz.debugger.learner import Learner, constant
 from unrollviz.debugger.stepper import Stepper
-from unrollviz.errors import UnrollvizError
+from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.names import clean
 from unrollviz.network import check_whole
 from unrollviz.training.runs import RunFolder
@@ -34,6 +35,22 @@ def checked(iterations: int | None = None, **given: Any) -> tuple[Rule, int]:
 def learning(run: Run, rule: Rule, iterations: int, **shown: Any) -> Stepper:
     """The stepper at the start of a run that is learnt from, iteration after iteration; `shown` as for `opened`."""
     return go.opened(run, learner=constant(run, rule, iterations), **shown)
+
+
+def begun_with(run: Run, iterations: int | None, rule: Mapping[str, Any], **shown: Any) -> Stepper:
+    """The stepper at the start of a run; of one that is learnt from, where the rule names an optimizer.
+
+    Raises UnknownName for a setting that there is not, UnrollvizError for settings without an optimizer."""
+    if not rule and iterations is None:
+        return go.opened(run, **shown)
+    known = [setting.name for setting in fields(Rule)]
+    for name in rule:
+        if name not in known:
+            raise UnknownName("setting of an update", name, known)
+    if rule.get("optimizer") is None:
+        said = next(iter(rule), "iterations")
+        raise UnrollvizError(f"{said} is about updates; give an optimizer too, as in debug(run, optimizer='adam')")
+    return learning(run, *checked(iterations, **rule), **shown)
 
 
 def of_run(folder: RunFolder, iteration: int | None = None, given: Run | slice | None = None, **shown: Any) -> Stepper:

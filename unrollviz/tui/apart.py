@@ -14,6 +14,7 @@ from unrollviz.flows.flow import Flow
 from unrollviz.flows.folds import kinds
 from unrollviz.names import clean, subscript, typeset
 from unrollviz.tui.listing import Wanted
+from unrollviz.tui.numbers import figure
 from unrollviz.tui.scene import Scene
 from unrollviz.tui.work import Pulse
 
@@ -41,10 +42,12 @@ class Apart:
     Attributes:
         flow: what was worked out.
         order: (rows,) which row of the flow each one is.
+        logs: log₁₀ of the norms, a row of the flow each.
     """
 
     flow: Flow
     order: Labels
+    logs: Array
 
     def __len__(self) -> int:
         return len(self.order)
@@ -83,6 +86,11 @@ class Apart:
         at = self.order[row]
         return float(self.flow.norms[at]), float(self.flow.shares[at]), float(self.sums[row])
 
+    def size(self, row: int) -> str:
+        """The norm of a row, as it is shown."""
+        at = self.order[row]
+        return figure(float(self.flow.norms[at]), float(self.logs[at]))
+
     def wanted(self, row: int) -> Wanted | None:
         """The list of the paths of a row; None for routes, which no list of paths at this level tells apart."""
         letter = {"loss": "t", "entry": "k", "lag": "lag"}.get(self.flow.columns[0])
@@ -92,34 +100,34 @@ class Apart:
 
 @dataclass(frozen=True, eq=False)
 class Matrix:
-    """M[t,k] by norm: a row a loss, a column an entry step; NaN where no path leads.
+    """M[t,k] by norm: a row a loss, a column an entry step.
 
     Attributes:
         times, entries: the steps t and k that there are.
-        rows: (t, k) -> row of the flow.
+        rows: (t, k) -> row of the flow; -1 where no path leads.
+        logs: (t, k) log₁₀ of the norms; -inf of 0 and where no path leads.
+        counts: of each row of the flow, how many paths it sums.
     """
 
     flow: Flow
     times: Labels
     entries: Labels
     rows: Labels
+    logs: Array
+    counts: tuple[int, ...]
 
     @cached_property
-    def logs(self) -> Array:
-        """(t, k) how large each norm is: 1 for the largest, 0 for the smallest by logarithm, NaN for none and for 0."""
-        norms = np.where(self.rows < 0, -np.inf, self.flow.log10_norms[self.rows])
-        known = norms[np.isfinite(norms)]
-        if not len(known):
-            return np.full(norms.shape, np.nan)
-        least, most = float(known.min()), float(known.max())
-        scaled = (norms - least) / (most - least) if most > least else np.ones_like(norms)
-        return np.asarray(np.where(np.isfinite(norms), scaled, np.nan))
-
-    @property
     def ends(self) -> tuple[float, float]:
-        """The smallest and the largest norm above 0."""
-        norms = self.flow.norms[self.flow.norms > 0]
-        return (float(norms.min()), float(norms.max())) if len(norms) else (0.0, 0.0)
+        """log₁₀ of the smallest and of the largest norm above 0; NaN where there is none."""
+        known = self.logs[np.isfinite(self.logs)]
+        return (float(known.min()), float(known.max())) if len(known) else (np.nan, np.nan)
+
+    @cached_property
+    def sizes(self) -> Array:
+        """(t, k) how large each norm is: 1 for the largest, 0 for the smallest by logarithm, NaN for none and for 0."""
+        least, most = self.ends
+        scaled = (self.logs - least) / (most - least) if most > least else np.ones_like(self.logs)
+        return np.asarray(np.where(np.isfinite(self.logs), scaled, np.nan))
 
     def wanted(self, row: int, column: int) -> Wanted:
         """The list of the paths of a cell."""
@@ -139,7 +147,7 @@ def apart(scene: Scene, by: str, pulse: Pulse) -> Apart | Matrix:
     order = np.arange(len(flow.counts))
     if route:
         order = np.argsort(-np.nan_to_num(np.abs(flow.shares)), kind="stable")
-    return Apart(flow, order)
+    return Apart(flow, order, flow.log10_norms)
 
 
 def _routes(run: Run, target: str, losses: list[str]) -> Flow:
@@ -157,4 +165,5 @@ def _matrix(flow: Flow) -> Matrix:
     entries, column = np.unique(labels[:, 1], return_inverse=True)
     rows = np.full((len(times), len(entries)), -1)
     rows[row, column] = np.arange(len(labels))
-    return Matrix(flow, times, entries, rows)
+    logs = np.where(rows < 0, -np.inf, flow.log10_norms[rows])
+    return Matrix(flow, times, entries, rows, logs, flow.counts)

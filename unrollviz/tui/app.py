@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from textual import events, on
 
@@ -16,6 +16,7 @@ from unrollviz.arrays import many_objects
 from unrollviz.debugger import stepper as go
 from unrollviz.debugger import telling, whatif
 from unrollviz.debugger.breakpoints import Hit
+from unrollviz.debugger.opening import begun_with
 from unrollviz.debugger.stepper import Stepper
 from unrollviz.debugger.whatif import Comparison
 from unrollviz.errors import UnrollvizError
@@ -46,6 +47,8 @@ def debug(
     detail: str = "state",
     tour: bool = False,
     begun: Begun | None = None,
+    iterations: int | None = None,
+    **rule: Any,
 ) -> int:
     """Open the debugger on this terminal; returns the exit code when it is left: 0, or 128 + the signal's number.
 
@@ -56,15 +59,20 @@ def debug(
         detail: the level of detail that is stepped through.
         tour: begin with the tour, which is about the article's network.
         begun: `run` is its beginning: the screen opens with it, and goes over to the whole once that is unrolled.
+        iterations: how many updates there are with an optimizer; 200 where None.
+        rule: how the run is learnt from, so that one steps on into updates: optimizer="adam", lr, numbers, schedule,
+            clip, clip_value; see `training.Settings`.
+
     Raises:
-        UnrollvizError: where there is no terminal, or no tour of this run.
+        UnrollvizError: where there is no terminal, no tour of this run, or no such rule.
         UnknownName: with the nearest name, for an unknown loss, parameter or level of detail.
     """
     check_terminal()
     if tour and not fits(run.origin if isinstance(run, Stepper) else run):
         raise UnrollvizError("the tour is about the article's network of five steps, uz.article(); leave out tour=True")
     with many_objects():
-        stepper = run if isinstance(run, Stepper) else go.opened(run, losses, target, detail)
+        shown = {"losses": losses, "target": target, "detail": detail}
+        stepper = run if isinstance(run, Stepper) else begun_with(run, iterations, rule, **shown)
         unicode = in_browser() or knows_unicode(os.environ)
         app = DebugApp(first_scene(stepper, listing=False, begun=begun), stepper, tour, unicode, begun)
         gc.freeze()  # the run stays to the end: looking through it for garbage would hold up a key for 200 ms

@@ -133,10 +133,10 @@ class _Table(View):
 
     def line(self, row: int, place: Place, focused: bool, x: int, look: Palette) -> list[Segment]:
         found = self.found
-        norm, share, running = found.figures(row)
+        _, share, running = found.figures(row)
         mark, style = _marked(row, place, focused, look)
         label = "" if self._wide else found.label(row)
-        words = self._columns(label, figure(norm), percent(share), percent(running), found.count(row))
+        words = self._columns(label, found.size(row), percent(share), percent(running), found.count(row))
         segments = [Segment(mark + words[1:], style)]
         room = self._width - len(words) - 1
         if not self._wide:
@@ -147,7 +147,8 @@ class _Table(View):
 
     def readout(self, row: int, column: int, width: int) -> str:
         flow = self.found.flow
-        total = f"all {len(self.found):,} rows: ‖{figure(flow.total_norm)}‖, {integer(sum(flow.counts))} paths"
+        norm = figure(flow.total_norm, flow.log10_total_norm)
+        total = f"all {len(self.found):,} rows: ‖{norm}‖, {integer(sum(flow.counts))} paths"
         more = f"{total}, κ = {figure(flow.cancellation)}"
         return more if len(more) <= width else total
 
@@ -181,7 +182,7 @@ class _Map(View):
         return [Segment(label, style), *(Segment(text, cell) for text, cell in cells)]
 
     def _cell(self, row: int, column: int, look: Palette) -> tuple[str, Style]:
-        at, size = self.found.rows[row, column], self.found.logs[row, column]
+        at, size = self.found.rows[row, column], self.found.sizes[row, column]
         if at < 0:
             return " " * CELL, look.text
         if np.isnan(size):
@@ -196,10 +197,11 @@ class _Map(View):
         step = f"M[{found.times[row]},{found.entries[column]}]"
         if at < 0:
             return f"{step}: no path"
-        least, most = found.ends
-        words = f"{step}: norm {figure(float(flow.norms[at]))}, share {percent(float(flow.shares[at]))}"
-        more = f"{words}, {integer(flow.counts[at])} path{'' if flow.counts[at] == 1 else 's'}"
-        scale = f"{more} · 0 is {figure(least)}, 9 is {figure(most)}"
+        least, most = (figure(10.0**log, log) for log in found.ends)
+        norm = figure(float(flow.norms[at]), float(found.logs[row, column]))
+        words = f"{step}: norm {norm}, share {percent(float(flow.shares[at]))}"
+        more = f"{words}, {integer(found.counts[at])} path{'' if found.counts[at] == 1 else 's'}"
+        scale = f"{more} · 0 is {least}, 9 is {most}"
         return next((said for said in (scale, more) if len(said) <= width), words)
 
     def cells(self, column: int) -> tuple[int, int]:
