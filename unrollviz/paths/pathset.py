@@ -216,7 +216,8 @@ class PathSet:
     def _heaviest_listed(self, k: int, by: str) -> Heaviest[Path]:
         table = self.table()
         weight = table.norms if by == "norm" else np.abs(table.shares)
-        order = np.lexsort((-table.log10_norms, -weight))  # by the logarithm where norms have vanished
+        vanished = weight < np.finfo(np.float64).tiny if by == "norm" else False
+        order = np.lexsort((np.where(vanished, -table.log10_norms, 0.0), -weight))
         paths = tuple(self._paths(PathTable(*(getattr(table, name)[order[:k]] for name in _COLUMNS))))
         bound = float(weight[order[k]]) if k < len(order) else 0.0
         return Heaviest(paths, by, True, bound, 0, self._without(paths))

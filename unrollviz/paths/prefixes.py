@@ -227,14 +227,12 @@ class PrefixTree:
         edges = [Edge(head, *step, self.graph.edges[step[0], head, step[1]]["jacobian"]) for step in offsets]
         edges = [leave_chart(self.graph, edge) if edge.tail == self.target else edge for edge in edges]
         with np.errstate(all="ignore"):
-            ahead = [self._tangents[edge.tail] for edge in edges]
-            pushed = [edge.jacobian.jvp(stack.rows).reshape(1, -1) for edge, stack in zip(edges, ahead, strict=True)]
-            rows = [
-                Stack(np.array([[place]]), row, stack.exponents)
-                for place, (row, stack) in enumerate(zip(pushed, ahead, strict=True))
+            tangents = [
+                replace(ahead, labels=np.array([[place]]), rows=edge.jacobian.jvp(ahead.rows).reshape(1, -1), own=False)
+                for place, (edge, ahead) in enumerate((edge, self._tangents[edge.tail]) for edge in edges)
             ]
         counts = tuple(self._order.ways[edge.tail] for edge in edges)
-        self._fans[head] = _Fan(tuple(edges), counts, tuple(offsets.values()), merge(rows, distinct=True))
+        self._fans[head] = _Fan(tuple(edges), counts, tuple(offsets.values()), merge(tangents, distinct=True))
         return self._fans[head]
 
     def _pushed(self, pulse: Pulse) -> dict[str, Stack]:
