@@ -251,6 +251,9 @@ def test_a_function_may_give_numbers_strings_and_nothing():
         run.flow("W_n", by=lambda label, edge: [edge.tail])
     with pytest.raises(ZeroDivisionError):
         run.flow("W_n", by=lambda label, edge: 1 // 0)
+    with pytest.raises(TypeError) as failed:
+        run.flow("W_n", by=lambda label, edge: label + 1)
+    assert "at a loss it is None" in failed.value.__notes__[0]
 
 
 def test_a_function_goes_with_folds():

@@ -463,6 +463,19 @@ def test_to_pandas_needs_no_more_than_it_says(monkeypatch, article):
     assert list(frame.columns) == ["nodes", "loss", "entry", "lag", "norm", "log10_norm", "share"]
     assert frame["lag"].tolist() == [0, 1, 2]
     assert frame["nodes"].tolist() == [path.nodes for path in paths[:3]]
+    heaviest = article.paths("L4", "W")[:3].top(2)
+    assert heaviest.to_pandas()["norm"].tolist() == [path.norm for path in heaviest]
+
+
+def test_tables_of_paths(article):
+    paths = article.paths("L4", "W")
+    table = paths.as_table()
+    assert table.columns == ("nodes", "loss", "entry", "lag", "norm", "log10_norm", "share")
+    assert table.rows[1] == ["L4 yhat4 s4 s3 W", "L4", 3, 1, paths[1].norm, paths[1].log10_norm, paths[1].share]
+    assert paths.top(2, by="share").as_table().rows == table.rows[:2]
+    units = article.paths("L4", "W[0,1]", detail="unit").top(1)
+    assert units.as_table().rows[0][:5] == ["L4 yhat4[2] s4[0] W[0,1]", "L4", 4, 0, units[0].norm]
+    assert table.csv().decode().splitlines()[1].startswith("L4 yhat4 s4 W,L4,4,0,")
 
 
 # ---------------------------------------------------------------- astronomically many

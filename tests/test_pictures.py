@@ -19,6 +19,7 @@ from unrollviz.draw.colouring import COLOURINGS, Paint
 from unrollviz.draw.formats import FORMATS, format_of, write
 from unrollviz.draw.geometry import Box
 from unrollviz.draw.highlight import GROUPS
+from unrollviz.draw.legend import signed
 from unrollviz.draw.sheet import Sheet
 from unrollviz.draw.span import ENDS, LONGEST, folded, shown_times, steps_named
 from unrollviz.draw.style import DARK, LIGHT, THEMES, luminance
@@ -26,7 +27,7 @@ from unrollviz.draw.view import View, view
 from unrollviz.errors import BadFile, UnknownName, UnrollvizError
 from unrollviz.gradient import cotangents
 from unrollviz.graph import ROLES
-from unrollviz.names import clean
+from unrollviz.names import clean, typeset
 
 
 def long_run(steps: int = 60, cell: str = "elman", **options) -> uz.Run:
@@ -79,6 +80,38 @@ def test_every_example_of_a_group_highlights_what_it_says(name):
     assert any(line.startswith("the highlighted paths: as thick as") for line in words(made, "legend"))
     tones = {shape.kind.split()[1] for shape in kinds_of(made, *ROLES)}
     assert tones == {"path", "muted"}
+
+
+def test_a_place_among_the_heaviest_is_a_path():
+    run = uz.article(cell="lstm")
+    for place, path in enumerate(run.paths(to="W_f").top(4), start=1):
+        made = view(run, f"place:{place}")
+        assert made.path == path
+        assert made.highlight.words == f"place {place} of the heaviest paths"
+        assert on_path(made) == set(made.highlight.edges)
+    for wrong, said in (("place:0", "is no place"), ("place:x", "is no place"), ("place:139", "there are 138 paths")):
+        with pytest.raises(UnrollvizError, match=said):
+            view(run, wrong)
+
+
+def test_a_path_from_neuron_to_neuron_is_drawn_through_its_nodes():
+    run = uz.article()
+    units = run.paths("L4", "W[0,1]", detail="unit").top(9)
+    for place, (path, asked) in enumerate(zip(units, [0, "place:2", units[2], 3], strict=False), start=1):
+        made = view(run, asked, losses="L4", target="W[0,1]", detail="unit")
+        assert made.path.nodes == tuple(name.partition("[")[0] for name in path.nodes), place
+        assert (made.path.norm, made.path.share) == (path.norm, path.share)
+        neurons = " → ".join(map(typeset, path.nodes))
+        assert f"neurons: {neurons}" in words(made, "caption")
+        assert any(f"share {signed(path.share)} of ∂L₄/∂W[0,1]" in line for line in words(made, "caption"))
+        assert made.options["detail"] == "gate"
+    for wrong in (None, "lag:2", "top:2", "place:0", "L4,yhat4,s4,W"):
+        with pytest.raises(UnrollvizError, match="place among the heaviest"):
+            view(run, wrong, losses="L4", target="W[0,1]", detail="unit")
+    with pytest.raises(UnrollvizError, match="there is no path 999; there are 242"):
+        view(run, "place:999", losses="L4", target="W[0,1]", detail="unit")
+    with pytest.raises(UnrollvizError, match="say detail='unit'"):
+        view(run, units[0])
 
 
 def test_a_group_says_what_flow_says():

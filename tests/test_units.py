@@ -513,7 +513,7 @@ def test_the_table_and_the_object(article):
     lines = units_text(article, "L4", "W", 5, "norm")
     assert lines[0] == "∂L₄/∂W: the heaviest of 1,440 paths from neuron to neuron, by |contribution|"
     assert "L₄ → ŷ₄[2] → s₄[2]" in lines[4]
-    assert lines[8].startswith("5  ")
+    assert lines[8].startswith("    5  ")
     assert any(line.startswith("coverage     +") for line in lines)
     assert lines[-1].startswith("certificate  exact: no path was missed")
     assert units_text(article, "L4", "W", 5, "share")[0].endswith("by |share|")

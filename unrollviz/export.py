@@ -48,7 +48,7 @@ class Table:
         writer.writerows([_csv(cell) for cell in row] for row in self.rows)
         return file.getvalue().encode("utf-8")
 
-    def pandas(self) -> pandas.DataFrame:
+    def to_pandas(self) -> pandas.DataFrame:
         """As a DataFrame. Needs the extra `pandas`."""
         try:
             import pandas

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unrollviz.cli.model import build
-from unrollviz.cli.options import Name, detail_option, loss_option, network_options, param_option, sources, table
+from unrollviz.cli.options import Name, loss_option, network_options, param_option, sources, table, unit_detail_option
 from unrollviz.cli.terminal import progress, say
 from unrollviz.errors import UnrollvizError
 from unrollviz.names import clean
@@ -39,12 +39,12 @@ class Steps(click.ParamType[int | str]):
 )
 @loss_option
 @param_option
-@detail_option
+@unit_detail_option
 @click.option(
     "--highlight",
     metavar="WHICH",
-    help='A path: its number in "unrollviz paths", or its nodes: L4,yhat4,s4,s3,W. Or a group: lag:3, loss:L4, '
-    "entry:2, top:5, route:weights=0,highway.",
+    help='A path: its number in "unrollviz paths", its place among the heaviest, place:2, or its nodes: '
+    "L4,yhat4,s4,s3,W. Or a group: lag:3, loss:L4, entry:2, top:5, route:weights=0,highway.",
 )
 @click.option(
     "--color-by",
@@ -157,5 +157,6 @@ def _about(view: View) -> list[str]:
 
     if view.highlight is None:
         return []
-    said = written(view.path) if view.path is not None else group_figures(view.scene)
+    one = view.highlight.neurons or (written(view.path) if view.path is not None else "")
+    said = one or group_figures(view.scene)
     return [f"{view.highlight.words}: {said}"]

@@ -19,13 +19,15 @@ from unrollviz.graph import Graph
 from unrollviz.jacobians import frobenius
 from unrollviz.names import clean, derivative, typeset
 from unrollviz.paths.pathset import Path, PathSet
+from unrollviz.paths.units import UnitPath
 from unrollviz.sweep import Way
 
 if TYPE_CHECKING:
     from unrollviz.api import Run
 
-Spec: TypeAlias = Path | str | int | Sequence[str]
-"""What can be highlighted: a path; its index, from 0; its nodes; or text as `--highlight` takes it."""
+Spec: TypeAlias = Path | UnitPath | str | int | Sequence[str]
+"""What can be highlighted: a path; its index, from 0; its nodes; or text as `--highlight` takes it. At level unit, an
+index or `place:2` is a place among the heaviest."""
 
 
 TOLD = 2 * 10**8
@@ -46,6 +48,7 @@ class Highlight:
         through: sets of times, no time in two -> number and share of the highlighted paths that visit each of them;
             none of these figures where they would take long.
         whose: what the shares are of: `∂L/∂W`; empty where that is not known.
+        neurons: the neurons that a path of level unit visits, in words.
     """
 
     words: str
@@ -56,6 +59,7 @@ class Highlight:
     needed: tuple[tuple[int, ...], ...] = field(repr=False)
     through: Callable[[Sequence[Sequence[int]]], list[tuple[int, float]]] = field(repr=False)
     whose: str = ""
+    neurons: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,37 @@ class _Asked:
     run: Run
     paths: PathSet
     detail: str
+
+
+def from_neuron_to_neuron(
+    run: Run, losses: str | Sequence[str] | None, target: str, spec: Spec | None
+) -> tuple[PathSet, Highlight]:
+    """A path of level unit, at level gate: the nodes whose neurons it visits, with figures of its own; and the paths
+    among which it lies there.
+
+    Raises UnrollvizError where `spec` names none."""
+    path = spec if isinstance(spec, UnitPath) else _unit(run, losses, target, spec)
+    nodes = [name.partition("[")[0] for name in path.nodes]
+    paths = run.paths(path.loss, nodes[-1], detail="gate")
+    lit = replace(paths.find(nodes), norm=path.norm, log10_norm=path.log10, share=path.share)
+    whole = derivative("L" if losses is None else path.loss if isinstance(losses, str) else "L′", target)
+    found = replace(_one(_Asked(run, paths, "gate"), lit), words="from neuron to neuron", whose=whole)
+    return paths, replace(found, neurons=" → ".join(map(typeset, path.nodes)))
+
+
+def _unit(run: Run, losses: str | Sequence[str] | None, target: str, spec: Spec | None) -> UnitPath:
+    """The heaviest path of level unit, or whose place among the heaviest `spec` says."""
+    text = f"place:{spec + 1}" if isinstance(spec, int) else spec if isinstance(spec, str) else ""
+    place = text.strip().removeprefix("place:").strip()
+    if not place.isdecimal() or int(place) < 1:
+        raise UnrollvizError(
+            "at level unit one path from neuron to neuron is drawn; say which by its place among the heaviest, "
+            "place:1 (unrollviz paths --detail unit lists them)"
+        )
+    found = run.paths(losses, target, detail="unit").top(int(place))
+    if len(found) < int(place):
+        raise UnrollvizError(f"there is no path {place}; there are {len(found)} from neuron to neuron")
+    return found[int(place) - 1]
 
 
 def highlighted(run: Run, paths: PathSet, detail: str, spec: Spec) -> Highlight:
@@ -77,16 +112,20 @@ def highlighted(run: Run, paths: PathSet, detail: str, spec: Spec) -> Highlight:
         whole = next((one for one in sets if spec.rank < one.count and one[spec.rank] == spec), None)
         found = _one(asked if whole is None else replace(asked, paths=whole), spec)
         return found if whole is not None else replace(found, whose="")
+    if isinstance(spec, UnitPath):
+        raise UnrollvizError("a path from neuron to neuron is drawn at level unit; say detail='unit'")
     if isinstance(spec, int):
         return _one(asked, paths[spec])
     if not isinstance(spec, str):
         return _named(asked, list(spec), ",".join(spec))
     text = spec.strip()
     word, colon, rest = text.partition(":")
+    if colon and word == "place":
+        return _place(asked, rest.strip())
     if colon and word in GROUPS:
         return GROUPS[word].make(asked, rest.strip())
     if colon and word.isalpha():
-        raise UnknownName("highlight", clean(word), GROUPS)
+        raise UnknownName("highlight", clean(word), [*GROUPS, "place"])
     if text.isdecimal():
         if not 1 <= int(text) <= paths.count:
             raise UnrollvizError(f"there is no path {text}; give a number from 1 to {integer(paths.count)}")
@@ -132,6 +171,15 @@ def _one(asked: _Asked, path: Path) -> Highlight:
         lambda several: [(1, path.share) if set(times) & set(hidden) else (0, 0.0) for hidden in several],
         of_losses(asked.run, asked.paths),
     )
+
+
+def _place(asked: _Asked, text: str) -> Highlight:
+    if not text.isdecimal() or int(text) < 1:
+        raise UnrollvizError(f"place '{clean(text)}' is no place; give one as place:2, the second heaviest path")
+    heaviest = asked.paths.top(int(text), by="norm")
+    if len(heaviest) < int(text):
+        raise UnrollvizError(f"there is no place {text}; there are {len(heaviest)} paths")
+    return replace(_one(asked, heaviest[-1]), words=f"place {text} of the heaviest paths")
 
 
 def of_losses(run: Run, paths: PathSet) -> str:

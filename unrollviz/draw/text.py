@@ -76,12 +76,14 @@ def percent(share: float) -> str:
 
 
 def bar(share: float, width: int = 20) -> str:
-    """|share| as a bar, full at 100 % and cut there: solid where positive, hatched where negative."""
-    if math.isnan(share) or share == 0:
+    """|share| as a bar: solid where positive, hatched where negative; full at 100 %, with an arrow beyond."""
+    if math.isnan(share):
         return ""
     eighths = round(min(abs(share), 1.0) * width * 8)
+    if abs(share) >= 1.0005 and width > 1:
+        return ("░" if share < 0 else "█") * (width - 1) + "▶"
     if share < 0:
-        return "░" * max(1, round(eighths / 8))
+        return "░" * max(min(eighths, 1), round(eighths / 8))
     full, rest = divmod(eighths, 8)
     return "█" * full + ("" if rest == 0 else "▏▎▍▌▋▊▉"[rest - 1])
 

@@ -12,7 +12,7 @@ from unrollviz.draw.adaptive import adaptive
 from unrollviz.draw.colouring import COLOURINGS, Paint
 from unrollviz.draw.dot import Drawing
 from unrollviz.draw.engine import ENGINES
-from unrollviz.draw.highlight import Highlight, Spec, highlighted, of_losses
+from unrollviz.draw.highlight import Highlight, Spec, from_neuron_to_neuron, highlighted, of_losses
 from unrollviz.draw.legend import signed
 from unrollviz.draw.scene import Scene
 from unrollviz.draw.sheet import Picture
@@ -112,7 +112,8 @@ class View:
     def scene(self) -> Scene:
         """All that is drawn."""
         options, highlight = self.options, self.highlight
-        notes = [options.get("caption") or ""]
+        neurons = highlight.neurons if highlight is not None else ""
+        notes = [f"neurons: {neurons}" if neurons else "", options.get("caption") or ""]
         if options.get("parameters"):
             notes.append(f"number of parameters: {self.run.network.count_parameters()}")
         return Scene(
@@ -185,12 +186,18 @@ def view(run: Run, highlight: Spec | None = None, **options: Unpack[Options]) ->
     detail, target, losses = options.get("detail", "state"), options.get("target"), options.get("losses")
     if isinstance(highlight, Path) and target is None:
         target = highlight.nodes[-1]
-    elif isinstance(highlight, Sequence):
+    elif detail != "unit" and isinstance(highlight, Sequence):
         nodes = [name.strip() for name in (highlight.split(",") if isinstance(highlight, str) else highlight)]
         if len(nodes) > 1 and ":" not in nodes[0]:
             target = _ending(run, nodes, losses, target)
-    paths = run.paths(losses, target or run.recurrent_weight, detail=detail)
-    found = None if highlight is None else highlighted(run, paths, detail, highlight)
+    aim = target or run.recurrent_weight
+    found: Highlight | None
+    if detail == "unit":
+        paths, found = from_neuron_to_neuron(run, losses, aim, highlight)
+        options = options | {"detail": "gate"}
+    else:
+        paths = run.paths(losses, aim, detail=detail)
+        found = None if highlight is None else highlighted(run, paths, detail, highlight)
     made = View(run, paths, found, options)
     _ = made.folded  # what is wrong with the steps is said before anything is drawn
     return made

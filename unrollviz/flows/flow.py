@@ -75,7 +75,7 @@ class Flow:
 
     def to_pandas(self) -> pandas.DataFrame:
         """`as_table` as a DataFrame, NaN for what is undefined. Needs the extra `pandas`."""
-        return self.as_table().pandas()
+        return self.as_table().to_pandas()
 
     @cached_property
     def labels(self) -> Labels:

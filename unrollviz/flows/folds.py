@@ -197,8 +197,15 @@ class _OwnLabels:
 
     def cross(self, labels: Labels, edge: Edge) -> tuple[Labels, Labels | None]:
         different, place = np.unique(labels, return_inverse=True)
-        behind = [self._number(self.function(self.values[int(label)], edge)) for label in different]
+        behind = [self._number(self._behind(self.values[int(label)], edge)) for label in different]
         return np.array(behind, dtype=labels.dtype)[place], None
+
+    def _behind(self, label: Hashable, edge: Edge) -> Hashable:
+        try:
+            return self.function(label, edge)
+        except Exception as error:
+            error.add_note(f"in by(label, edge) at {edge.head} -> {edge.tail}, label {label!r}; at a loss it is None")
+            raise
 
     def _number(self, label: Hashable) -> int:
         try:

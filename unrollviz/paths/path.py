@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Protocol, TypeVar, overload
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from unrollviz.names import derivative, typeset
 from unrollviz.stacks import Stack, rescaled, times_power
 from unrollviz.sweep import Edge
 from unrollviz.terms import TermSum, check_memory
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass(frozen=True)
@@ -129,17 +132,30 @@ def listing(paths: Sequence[Weighed]) -> Table:
     )
 
 
+_TOLD = ("nodes", "loss", "entry", "lag", "norm", "log10_norm", "share")
+
+
+def of_paths(paths: Iterable[Weighed], joined: bool = True) -> Table:
+    """What is told of every path, a row each; its nodes `joined` by blanks, or as they are."""
+    rows = ([getattr(path, name) for name in _TOLD] for path in paths)
+    return Table(_TOLD, [[" ".join(nodes) if joined else nodes, *figures] for nodes, *figures in rows])
+
+
 class Weighed(Protocol):
     """A path of any kind, with what it weighs."""
 
     @property
     def nodes(self) -> tuple[str, ...]: ...
     @property
+    def loss(self) -> str: ...
+    @property
     def entry(self) -> int: ...
     @property
     def lag(self) -> int: ...
     @property
     def norm(self) -> float: ...
+    @property
+    def log10_norm(self) -> float: ...
     @property
     def share(self) -> float: ...
 
@@ -180,6 +196,14 @@ class Heaviest(Sequence[Kind]):
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def as_table(self) -> Table:
+        """A row a path: nodes, loss, entry, lag, norm, log10_norm, share."""
+        return of_paths(self.paths)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """The same as a DataFrame, with tuples of nodes. Needs the extra `pandas`."""
+        return of_paths(self.paths, joined=False).to_pandas()
 
     @property
     def certain(self) -> int:

@@ -28,7 +28,7 @@ from unrollviz.paths.order import Order as _Order
 from unrollviz.paths.path import Factor as Factor
 from unrollviz.paths.path import Heaviest as Heaviest
 from unrollviz.paths.path import Path as Path
-from unrollviz.paths.path import listing
+from unrollviz.paths.path import listing, of_paths
 from unrollviz.paths.search import BUDGET, heaviest
 from unrollviz.stacks import weights
 from unrollviz.sweep import ENTRY, LOSS, Arrival, entry_step, leave_chart, sweep
@@ -273,10 +273,15 @@ class PathSet:
             build,
         )
 
+    def as_table(self) -> Table:
+        """A row a path: nodes, loss, entry, lag, norm, log10_norm, share. Raises TooManyPaths past PATH_LIMIT."""
+        self.check_limit("ask for a slice: paths[:1000].as_table()")
+        return of_paths(self)
+
     def to_pandas(self) -> pandas.DataFrame:
-        """One row a path: nodes, loss, entry, lag, norm, share. Needs the extra `pandas`."""
+        """The same as a DataFrame, with tuples of nodes. Needs the extra `pandas`."""
         self.check_limit("ask for a slice: paths[:1000].to_pandas()")
-        return Table(_LISTED, [[getattr(path, name) for name in _LISTED] for path in self]).pandas()
+        return of_paths(self, joined=False).to_pandas()
 
     def check_limit(self, advice: str) -> None:
         """Raise TooManyPaths, with what to do instead, where the set is past PATH_LIMIT."""
@@ -333,10 +338,6 @@ class PathSet:
         edges = (*inner, leave_chart(self.graph, last))
         nodes = (edges[0].head, *(edge.tail for edge in edges))
         return Path(rank, nodes, edges[0].head, entry, loss - entry, norm, log10_norm, share, edges)
-
-
-_LISTED = ("nodes", "loss", "entry", "lag", "norm", "log10_norm", "share")
-"""What is told of every path."""
 
 
 def _no_rows() -> PathTable:

@@ -92,7 +92,9 @@ def flow_text(run: Run, flow: Flow, loss: str | None, rows: int, cut: Truncation
         f"cancellation between rows κ = {number(flow.cancellation)}"
     )
     if flow.cancellation > _CANCELLED:
-        lines.append("rows cancel: their shares are large and of both signs; --by lag or --loss Lt shows more")
+        coarser = f"--by {flow.by.replace('route', 'uses')}" if "route" in flow.by else "--by lag"
+        coarser += "" if loss else " or --loss Lt"
+        lines.append(f"rows cancel: their shares are large and of both signs; {coarser} shows more")
     vanished = flow.total_norm == 0 and flow.log10_total_norm > -np.inf  # for float64, which the reverse sweep gives
     if len(flow.counts) * flow.gradient.size < _SUMMED and not vanished:
         reverse = run.gradient(flow.target, loss)
@@ -141,8 +143,13 @@ def _carousel(run: Run, flow: Flow, columns: dict[str, Labels]) -> list[str]:
     weights = [column > 0 for name, column in columns.items() if carries(name) == "weights"]
     if not highway or not weights:
         return []
-    alone = ~np.any(weights, axis=0) & np.any(highway, axis=0)
-    return [f"by the highway alone, never through a recurrent weight: {percent(float(flow.shares[alone].sum()))}", ""]
+    held = ~np.any(weights, axis=0)
+    alone, neither = (held & on for on in (np.any(highway, axis=0), ~np.any(highway, axis=0)))
+    return [
+        f"by the highway alone, never through a recurrent weight: {percent(float(flow.shares[alone].sum()))}; "
+        f"by neither, within one step: {percent(float(flow.shares[neither].sum()))}",
+        "",
+    ]
 
 
 def _reach(flow: Flow) -> str:

@@ -70,9 +70,12 @@ def top_text(paths: PathSet, heaviest: Heaviest[Path]) -> list[str]:
     symbol = derivative(of_losses(paths.losses), paths.target)
     what = f"the heaviest of {_counted(paths.count)}" if len(heaviest) < paths.count else _counted(paths.count)
     listable = paths.count <= PATH_LIMIT
-    rows = [_row(path.rank + 1 if listable else place, path) for place, path in enumerate(heaviest, start=1)]
-    headings = ("#" if listable else "place", *_HEADINGS[1:])
-    lines = [f"{symbol}: {what}, by {heaviest.by}", "", *table(headings, rows, left=_LEFT), ""]
+    places = ([str(place)] for place in range(1, len(heaviest) + 1))
+    rows = [[*place, *row] for place, row in zip(places, _rows(heaviest, numbered=listable), strict=True)]
+    headings = ("place", *(_HEADINGS if listable else _HEADINGS[1:]))
+    left = (2, 7) if listable else (1, 6)
+    weight = "|share|" if heaviest.by == "share" else "norm"
+    lines = [f"{symbol}: {what}, by {weight}", "", *table(headings, rows, left=left), ""]
     return [*lines, *_coverage(paths, heaviest), _certificate(paths, heaviest)]
 
 
@@ -111,25 +114,29 @@ def paths_text(run: Run, paths: PathSet, listed: Sequence[Path]) -> list[str]:
         return _no_path(paths)
     symbol = derivative(of_losses(paths.losses), paths.target)
     lines = [f"{symbol} is a sum over {_counted(paths.count)}", ""]
-    lines += table(_HEADINGS, [_row(path.rank + 1, path) for path in listed], left=_LEFT)
+    lines += table(_HEADINGS, _rows(listed), left=(1, 6))
     if len(listed) < paths.count:
         lines.append(f"⋯ {integer(paths.count - len(listed))} more; --limit N lists more, --top N the heaviest")
     return [*lines, "", *sum_lines(run, paths)]
 
 
 _HEADINGS = ("#", "path, from the loss back", "enters at", "lag", "norm", "share", "")
-_LEFT = (1, 6)
 
 
-def _row(place: int, path: Path) -> list[str]:
+def _rows(paths: Sequence[Path], numbered: bool = True) -> list[list[str]]:
+    """A row a path, with its number if wanted."""
+    shown = told_apart([written(path) for path in paths], [_compressed(path) for path in paths])
     return [
-        str(place),
-        written(path),
-        str(path.entry),
-        str(path.lag),
-        magnitude(path.norm, path.log10_norm),
-        percent(path.share),
-        bar(path.share),
+        [
+            *([str(path.rank + 1)] if numbered else []),
+            nodes,
+            str(path.entry),
+            str(path.lag),
+            magnitude(path.norm, path.log10_norm),
+            percent(path.share),
+            bar(path.share),
+        ]
+        for path, nodes in zip(paths, shown, strict=True)
     ]
 
 
@@ -146,10 +153,43 @@ def written(path: Path, width: int = 44) -> str:
     """The path's nodes, typeset. In a long one runs are cut, s₉ → ⋯ → s₂, and where that is not enough its middle."""
     names = [typeset(name) for name in path.nodes]
     if len(" → ".join(names)) > width:
-        names = [name for run in _runs(path.nodes) for name in _shortened([typeset(node) for node in run])]
+        names = _compressed(path)
     if len(" → ".join(names)) > width:
         names = [*names[:4], "⋯", *names[-2:]]
     return clean(" → ".join(names))
+
+
+def told_apart(short: Sequence[str], names: Sequence[Sequence[str]]) -> list[str]:
+    """Each path as it is written for `short`; of those that look alike only the ends and the part of their `names` in
+    which they differ."""
+    alike: dict[str, list[int]] = {}
+    for index, text in enumerate(short):
+        alike.setdefault(text, []).append(index)
+    told = list(short)
+    for same in (places for places in alike.values() if len(places) > 1):
+        several = [names[index] for index in same]
+        begin = _in_common(several)
+        end = min(_in_common([one[::-1] for one in several]), min(map(len, several)) - begin)
+        for index, one in zip(same, several, strict=True):
+            told[index] = clean(" → ".join(_between(one, max(begin - 1, 1), len(one) - max(end - 1, 1))))
+    return told
+
+
+def _in_common(several: Sequence[Sequence[str]]) -> int:
+    """With how many names all of them begin."""
+    columns = zip(*several, strict=False)
+    return next((at for at, column in enumerate(columns) if len(set(column)) > 1), min(map(len, several)))
+
+
+def _between(names: Sequence[str], first: int, last: int) -> list[str]:
+    """The names from `first` up to `last`, with the beginning and the end of all."""
+    left, right = ["⋯"] if first > 1 else [], ["⋯"] if last < len(names) - 1 else []
+    return [names[0], *left, *names[first:last], *right, names[-1]]
+
+
+def _compressed(path: Path) -> list[str]:
+    """The path's nodes, typeset; of those of one kind that follow each other the first and the last."""
+    return [name for run in _runs(path.nodes) for name in _shortened([typeset(node) for node in run])]
 
 
 def _runs(nodes: Sequence[str]) -> list[list[str]]:

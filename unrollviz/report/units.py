@@ -11,6 +11,7 @@ from unrollviz.names import clean, derivative, typeset
 from unrollviz.paths.path import Heaviest
 from unrollviz.paths.units import UnitPath, UnitPaths
 from unrollviz.report.figures import Json, exact, of_losses
+from unrollviz.report.paths import told_apart
 
 
 def units_json(run: Run, losses: str | Sequence[str] | None, to: str, k: int, by: str) -> Json:
@@ -59,11 +60,12 @@ def units_text(run: Run, losses: str | Sequence[str] | None, to: str, k: int, by
         return [f"{symbol}: no path leads from {start} back to {typeset(str(paths.target))}."]
     found = paths.top(k, by)
     count = f"{integer(paths.count)} path{'' if paths.count == 1 else 's'}"
+    shown = told_apart([written(p) for p in found], [list(map(typeset, p.nodes)) for p in found])
     rows = [
-        [str(place), written(p), str(p.entry), str(p.lag), contribution(p), percent(p.share), bar(p.share)]
-        for place, p in enumerate(found, start=1)
+        [str(place), nodes, str(p.entry), str(p.lag), contribution(p), percent(p.share), bar(p.share)]
+        for place, (p, nodes) in enumerate(zip(found, shown, strict=True), start=1)
     ]
-    headings = ["#", "path, from the loss back", "enters at", "lag", "contribution", "share", ""]
+    headings = ["place", "path, from the loss back", "enters at", "lag", "contribution", "share", ""]
     what = f"the heaviest of {count}" if len(found) < paths.count else count
     lines = [f"{symbol}: {what} from neuron to neuron, by {'|share|' if by == 'share' else '|contribution|'}", ""]
     if rows:
