@@ -6,14 +6,18 @@ from byhand import all_paths
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import Recipe, bounded, integer_dags, recipes
+from test_tables import run_cli
 
 import unrollviz as uz
 from unrollviz import terms as terms_module
+from unrollviz.draw.text import number, percent
 from unrollviz.errors import UnrollvizError
 from unrollviz.flows import summed as summed_module
 from unrollviz.flows.flow import flow
 from unrollviz.gradient import cotangents, edge_shares, gradient
 from unrollviz.graph import names_of
+from unrollviz.report.flow import flow_text
+from unrollviz.report.paths import paths_text
 from unrollviz.sweep import FOLDS
 
 DETAILS = ("state", "op")
@@ -269,3 +273,51 @@ def test_flow_functions_take_any_graph_and_fold(article):
     found = flow(article.graph, ["L2", "L3"], "U", (*FOLDS["entry"], *FOLDS["loss"]), "entry and loss")
     assert found.labels.tolist() == [[1, 2], [1, 3], [2, 2], [2, 3], [3, 3]]
     assert found.by == "entry and loss"
+
+
+def test_reach_counts_steps_in_either_direction():
+    """Read backwards, lags are negative: how far is a matter of their size."""
+    run = uz.article(bidirectional=True)
+    for weight in ("fwd.W", "bwd.W"):
+        flow = run.flow(weight, by="lag")
+        sizes, lags = flow.norms / flow.norms.sum(), np.abs(flow.labels[:, 0].astype(int))
+        within = [min(n for n in range(6) if sizes[lags <= n].sum() >= part) for part in (0.5, 0.9, 0.99)]
+        said = ", ".join(f"{part} % within lag {n}" for part, n in zip((50, 90, 99), within, strict=True))
+        assert f"reach, by Σ‖row‖: {said}" in flow_text(run, flow, None, 40)
+
+
+@pytest.mark.parametrize("size", [1e-100, 1e100])
+def test_norms_beside_the_verdict_are_those_of_the_flow(size):
+    net = uz.Network.init("elman", 2, 2, 2, activation="identity", seed=0)
+    net = net.replace(V=size * net.params["V"], c=np.zeros(2))
+    run = uz.unroll(net, np.ones((3, 2)), np.zeros((3, 2)), loss="squared_error")
+    flow = run.flow("W", by="lag")
+    lines = flow_text(run, flow, None, 40)
+    assert any(f"reverse sweep:   norm {number(flow.total_norm)}, ✓ equal" in line for line in lines)
+    paths = run.paths(to="W")
+    assert any(
+        line.startswith(f"reverse sweep      norm {number(flow.total_norm)}   ✓") for line in paths_text(run, paths, [])
+    )
+
+
+def test_flow_options_that_would_do_nothing_are_refused(tmp_path):
+    for arguments, words in (
+        (["--limit", "2", "--json"], "--limit is about the table"),
+        (["--limit", "2", "-o", "f.csv"], "--limit is about the table"),
+        (["--truncate", "1", "-o", "f.csv"], "--truncate has no place in a table of rows"),
+    ):
+        done = run_cli("flow", *arguments, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "") and words in done.stderr
+    assert run_cli("flow", "--truncate", "1", "-o", "f.json", cwd=tmp_path).returncode == 0
+    assert [file.name for file in tmp_path.iterdir()] == ["f.json"]
+
+
+def test_the_highway_alone_and_neither():
+    run = uz.article(cell="lstm")
+    flow = run.flow("W_f", by="route:weights,highway")
+    weights, highway = (flow.labels[:, column].astype(int) for column in range(2))
+    alone = flow.shares[(weights == 0) & (highway > 0)].sum()
+    neither = flow.shares[(weights == 0) & (highway == 0)].sum()
+    said = f"by the highway alone, never through a recurrent weight: {percent(alone)}; by neither, within one step: "
+    assert said + percent(neither) in flow_text(run, flow, None, 40)
+    assert neither == pytest.approx(run.flow("W_f", by="lag").shares[0])

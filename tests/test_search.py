@@ -562,7 +562,8 @@ def test_top_as_json():
     found = from_json(*LONG, "--top", "4", "--by", "share", "--terms")
     assert found["count"] > 10**40
     assert found["cancellation"] is None
-    assert set(found["top"]) == {"by", "exact", "bound", "expansions", "coverage", "residual_norm"}
+    logs = {"log10_bound", "log10_residual_norm"}
+    assert set(found["top"]) == {"by", "exact", "bound", "expansions", "coverage", "residual_norm"} | logs
     assert (found["top"]["by"], found["top"]["exact"]) == ("share", True)
     shares = [path["share"] for path in found["paths"]]
     assert found["top"]["coverage"] == pytest.approx(sum(shares))
@@ -614,3 +615,15 @@ def test_past_the_limit_the_first_paths_are_listed_at_once():
 )
 def test_options_that_would_do_nothing_are_refused(arguments, said):
     assert said in fails("paths", *arguments)
+
+
+def test_what_a_small_budget_finds_a_larger_one_finds_too():
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        net = uz.Network.init("lstm", 2, 6, 2, layers=2, seed=seed)
+        scaled = {name: 3 * value for name, value in net.params.items()}
+        run = uz.unroll(net.replace(**scaled), rng.normal(size=(60, 2)), rng.integers(0, 2, 60))
+        paths = run.paths("L60", "l1.h0")
+        best = [paths.top(1, by, budget)[0] for by in ("share",) for budget in (0, 1500, 3000)]
+        weights = [abs(path.share) for path in best]
+        assert weights == sorted(weights), seed

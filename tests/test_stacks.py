@@ -1,6 +1,7 @@
 """Rows that all but vanish: scaled by powers of two, merged, summed; a gradient of 1e-340 is not 0."""
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -10,9 +11,12 @@ from hypothesis import strategies as st
 
 import unrollviz as uz
 from unrollviz.arrays import arithmetic, room
-from unrollviz.gradient import edge_shares
+from unrollviz.errors import UnrollvizError
+from unrollviz.gradient import edge_shares, truncation
 from unrollviz.jacobians import Diagonal, Outer
+from unrollviz.report.paths import paths_text, top_json, top_text
 from unrollviz.stacks import STRIDE, TINY, Places, Stack, consolidated, merge, rescaled, times_power
+from unrollviz.sweep import forward_sweep
 from unrollviz.terms import TermSum
 
 
@@ -219,6 +223,14 @@ def test_shares_of_a_gradient_that_vanished_altogether():
         branch = branch.children()[0]
         assert branch.share == pytest.approx(1.0)
         assert branch.log10_norm == pytest.approx(paths.log10_total_norm)
+    assert paths.cancellation == pytest.approx(1.0)
+    cut = truncation(run.level("state", "s1"), ["L20"], "s1", 19)
+    assert (cut.cosine, cut.norm_ratio) == (pytest.approx(1.0), pytest.approx(1.0))
+    assert truncation(run.level("state", "s1"), ["L20"], "s1", 3).norm_ratio == 0
+    with pytest.raises(UnrollvizError, match="give 0 or more"):
+        truncation(run.level("state", "s1"), ["L20"], "s1", -1)
+    said = "\n".join(paths_text(run, paths, list(paths)))
+    assert "too small for float64 to add them up" in said and "equal" not in said
     heaviest = paths.top(1, by="share")
     assert heaviest.coverage == pytest.approx(1.0)
     assert heaviest.left.log10_norm < paths.log10_total_norm - 13
@@ -239,7 +251,35 @@ def test_a_search_among_paths_that_have_vanished(monkeypatch):
     searched = whole.top(5)
     assert searched.exact and searched.expansions > 0
     assert [path.nodes for path in searched] == [path.nodes for path in walked]
+    report = top_json(whole, searched, terms=False)["top"]
+    assert report["log10_bound"] == pytest.approx(whole.top(6)[5].log10_norm, abs=1e-6)
+    assert report["log10_residual_norm"] is not None
+    said = top_text(whole, replace(searched, exact=False))[-1]
+    assert f"norm at most {10 ** (report['log10_bound'] % 1):.3f}e{math.floor(report['log10_bound'])}" in said
     assert [path.log10_norm for path in searched] == pytest.approx([path.log10_norm for path in walked], abs=1e-9)
+
+
+@pytest.mark.parametrize("cell", ["elman", "lstm", "gru"])
+def test_saturated_units_keep_logarithms_too(cell):
+    """Slopes of 1e-90: within four steps, after which rows are scaled, no float64 would hold the product."""
+    rng = np.random.default_rng(1)
+    net = uz.Network.init(cell, 2, 3, 2, seed=1)
+    bias = {"elman": ("b", 105.0), "lstm": ("b_f", -210.0), "gru": ("b_z", -210.0)}[cell]
+    params = {bias[0]: net.params[bias[0]] + bias[1]}
+    run = uz.unroll(net.replace(**params), rng.normal(size=(9, 2)), rng.integers(0, 2, 9))
+    weight = run.recurrent_weight
+    for detail in ("state", "op"):
+        paths = run.paths("L9", weight, detail=detail)[:200]
+        tree = run.tree("L9", weight, detail=detail)
+        for path in list(paths):
+            expected = tree.find(path.nodes).log10_norm  # scaled at every edge
+            assert path.log10_norm == pytest.approx(expected, abs=1e-9), path.nodes
+    logs = run.flow(weight, "entry", "L9").log10_norms
+    assert np.isfinite(logs[1:]).all(), "s0 is 0, so that the term of step 1 is"
+    if cell == "elman":
+        assert logs[1] < -600
+    tangents = dict(forward_sweep(run.graph, weight, np.ones((1, *run.network.params[weight].shape))))
+    assert all(np.isfinite(stack.rows).all() for stack in tangents.values())
 
 
 def test_terms_of_zero_have_no_logarithm(article):

@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from unrollviz.allowance import limits
     from unrollviz.api import Network, Run, unroll
     from unrollviz.check import Report
     from unrollviz.comparison.compare import Comparison, diff
@@ -49,6 +50,7 @@ _HOME = {
     "debug": "tui.app",
     "diff": "comparison.compare",
     "first_names": "samples",
+    "limits": "allowance",
     "spell": "samples",
     "sunspots": "samples",
     "train": "training.learning",
@@ -75,6 +77,7 @@ __all__ = [
     "debug",
     "diff",
     "first_names",
+    "limits",
     "spell",
     "sunspots",
     "train",

@@ -53,6 +53,10 @@ class Composite(Jacobian):
         return self.edges[-1][2].per_instance
 
     @property
+    def least(self) -> float:
+        return min(jacobian.least for _, _, jacobian in self.edges)
+
+    @property
     def is_chain(self) -> bool:
         """Whether there is one path only."""
         return all(one[1] == following[0] for one, following in pairwise(self.edges))

@@ -61,7 +61,8 @@ class TooManyPaths(UnrollvizError):
 
     def __init__(self, count: int, limit: int, advice: str) -> None:
         many = f"{count:,}" if count < 10**1000 else integer(count)
-        super().__init__(f"{many} paths are more than the limit of {limit:,}; {advice}")
+        raising = "or raise it, --max-paths N or uz.limits(paths=N)"
+        super().__init__(f"{many} paths are more than the limit of {limit:,}; {advice}; {raising}")
         self.count = count
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from unrollviz.arrays import Array, arithmetic
 from unrollviz.charts import divide
-from unrollviz.errors import NonFinite
+from unrollviz.errors import NonFinite, UnrollvizError
 from unrollviz.graph import Graph, node_named
 from unrollviz.jacobians import frobenius
 from unrollviz.stacks import Exponents, Stack, both, consolidated, times_power
@@ -132,12 +132,14 @@ class Truncation:
 
 def truncation(graph: Graph, losses: Sequence[str], target: str, steps: int) -> Truncation:
     """∂L/∂target without the paths whose lag exceeds `steps`, and how far that is from the whole."""
-    whole = gradient(graph, losses, target)
-    cut = gradient(graph, losses, target, truncated(graph, target, steps))
-    norm, size = frobenius(whole), frobenius(cut)
-    nan = float("nan")
-    cosine = float(((whole / norm) * (cut / size)).sum()) if norm > 0 and size > 0 else nan
-    return Truncation(steps, cut, cosine, size / norm if norm > 0 else nan)
+    if steps < 0:
+        raise UnrollvizError(f"truncated after {steps} steps there would be no path at all; give 0 or more")
+    whole = total_of(graph, losses, target)
+    cut = total_of(graph, losses, target, truncated(graph, target, steps))
+    if whole.size == 0:
+        return Truncation(steps, cut.value, math.nan, math.nan)
+    cosine = float((whole.direction * cut.direction).sum()) if cut.size > 0 else math.nan
+    return Truncation(steps, cut.value, cosine, math.ldexp(cut.size / whole.size, cut.power - whole.power))
 
 
 def cotangents(graph: Graph, losses: Sequence[str]) -> dict[str, Array]:

@@ -68,6 +68,12 @@ class Jacobian(ABC):
         return frobenius(self.scaled_norms(scale) if spread is None else norms(scale) * spread)
 
     @property
+    def least(self) -> float:
+        """The smallest factor above 0 by which a unit of y is known to be multiplied on its way to x; 1 where that is
+        no small number, or not worth knowing."""
+        return 1.0
+
+    @property
     def inner(self) -> Jacobian:
         """What `vjp` and `jvp` apply; `matrix` and norms may show it in other coordinates."""
         return self
@@ -177,6 +183,12 @@ class Diagonal(Jacobian):
         return self.slope.shape
 
     in_shape = out_shape
+
+    @property
+    def least(self) -> float:
+        sizes = np.abs(self.slope)
+        least = float(sizes.min(initial=1.0))
+        return least if least > 0 else float(sizes.min(initial=1.0, where=sizes > 0))
 
     def vjp(self, cotangents: Array) -> Array:
         return np.asarray(np.multiply(cotangents, self.slope, out=room(cotangents.shape)))

@@ -102,6 +102,9 @@ SMALL_COUNTS = replace(COUNTS, seed=np.ones(1, dtype=np.int64))
 EVERY = 4
 """Steps of time after which rows that have become small are scaled up."""
 
+FAINT = 1e-30
+"""A slope so small that rows are scaled at its step too: saturated units have slopes of 1e-60 and less."""
+
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
@@ -181,7 +184,7 @@ class Way:
                     kept.sort(key=lambda edge: edge.tail not in goals)
                     heads.append((head, tuple(kept)))
         nodes = graph.nodes
-        scaled = {name for name, _ in heads if _is_scaled(nodes[name])}
+        scaled = {name for name, edges in heads if _is_scaled(nodes[name], edges)}
         return cls(graph, goals, tuple(reversed(heads)), frozenset(scaled))
 
     def lean(self) -> Way:
@@ -377,9 +380,10 @@ def forward_sweep(graph: Graph, source: str, tangents: Array) -> Iterator[tuple[
     for head in graph:
         if head not in leads:
             continue
-        here = ((jacobian, at[tail]) for tail, _, jacobian in backward_edges(graph, head) if tail in at)
-        at[head] = merge([Stack(labels, jacobian.jvp(stack.rows), stack.exponents) for jacobian, stack in here])
-        if _is_scaled(nodes[head]):
+        edges = [Edge(head, tail, key, jacobian) for tail, key, jacobian in backward_edges(graph, head) if tail in at]
+        stacks = ((edge.jacobian, at[edge.tail]) for edge in edges)
+        at[head] = merge([Stack(labels, jacobian.jvp(stack.rows), stack.exponents) for jacobian, stack in stacks])
+        if _is_scaled(nodes[head], edges):
             at[head] = rescaled(at[head])
         yield head, at[head]
         for tail in graph.pred[head]:
@@ -387,6 +391,8 @@ def forward_sweep(graph: Graph, source: str, tangents: Array) -> Iterator[tuple[
                 at.pop(tail, None)
 
 
-def _is_scaled(node: Mapping[str, Any]) -> bool:
-    """Whether rows that have become small are scaled up here."""
-    return bool(node["role"] == "state" and node["time"] % EVERY == 0)
+def _is_scaled(node: Mapping[str, Any], edges: Sequence[Edge]) -> bool:
+    """Whether rows that have become small are scaled up at a node that has these edges."""
+    if node["role"] == "state" and node["time"] % EVERY == 0:
+        return True
+    return node["role"] != "loss" and any(edge.jacobian.least < FAINT for edge in edges)

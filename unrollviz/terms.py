@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from unrollviz.allowance import memory_allowed
 from unrollviz.arrays import Array, Labels, Shape
 from unrollviz.errors import UnrollvizError
 from unrollviz.jacobians import Jacobian, Outer, norms
@@ -18,11 +19,11 @@ _LOWEST = -(2**40)
 
 def check_memory(terms: int, shape: Shape, what: str = "terms") -> None:
     """Raise UnrollvizError where so many `terms` of `shape` would take more than MEMORY_LIMIT bytes."""
-    needed = terms * int(np.prod(shape)) * 8
-    if needed > MEMORY_LIMIT:
+    needed, limit = terms * int(np.prod(shape)) * 8, memory_allowed(MEMORY_LIMIT)
+    if needed > limit:
         raise UnrollvizError(
             f"{terms:,} {what} of shape {shape} take {needed / 2**30:,.1f} GiB, the limit is "
-            f"{MEMORY_LIMIT / 2**30:.0f} GiB; ask for norms and shares, or for fewer rows"
+            f"{limit / 2**30:.0f} GiB; ask for norms and shares, or for fewer rows"
         )
 
 

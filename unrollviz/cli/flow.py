@@ -6,12 +6,14 @@ from typing import Any
 
 import click
 
+from unrollviz.allowance import memory_allowed
 from unrollviz.cli.model import build
 from unrollviz.cli.options import (
     ROWS,
     Name,
     by_option,
     json_option,
+    limit_options,
     loss_option,
     model_options,
     param_option,
@@ -19,6 +21,13 @@ from unrollviz.cli.options import (
 )
 from unrollviz.cli.rows import check_rows, rows_option, write_rows
 from unrollviz.cli.terminal import say, say_json
+from unrollviz.errors import UnrollvizError
+
+ROW_SIZE = 850
+"""Bytes that a row takes while it is written out."""
+
+MEMORY_LIMIT = 2**30
+"""Bytes that all rows may take then."""
 
 
 @click.command(short_help="The gradient by lag, loss, entry step or both.")
@@ -30,7 +39,7 @@ from unrollviz.cli.terminal import say, say_json
     type=Name(table("graph", "LEVELS")),
     help="Level whose paths are counted: state, gate or op.  [default: state; op for routes]",
 )
-@click.option("--limit", type=click.IntRange(min=1), default=ROWS, show_default=True, help="Rows of the table.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Rows of the table.  [default: 40]")
 @click.option(
     "--truncate",
     type=click.IntRange(min=0),
@@ -38,6 +47,7 @@ from unrollviz.cli.terminal import say, say_json
     help="Also: how far backpropagation truncated after so many steps is from the true gradient.",
 )
 @rows_option
+@limit_options
 @model_options
 @json_option
 def flow(
@@ -45,7 +55,7 @@ def flow(
     param: str | None,
     by: tuple[str, ...],
     detail: str | None,
-    limit: int,
+    limit: int | None,
     truncate: int | None,
     output: str | None,
     as_json: bool,
@@ -67,12 +77,28 @@ def flow(
     from unrollviz.report.flow import flow_json, flow_text
 
     to_file = check_rows(output, as_json)
+    if limit is not None and (to_file or as_json):
+        raise UnrollvizError("--limit is about the table; JSON and files hold every row")
+    if truncate is not None and to_file and str(output).lower().endswith(".csv"):
+        raise UnrollvizError("--truncate has no place in a table of rows; write .json, or leave -o out")
     run = build(**model)
     found = run.flow(param or run.recurrent_weight, by, loss, detail=detail)
+    if to_file or as_json:
+        _check_size(len(found.norms))
     cut = None if truncate is None else run.truncation(found.target, truncate, loss)
     if to_file:
         write_rows(str(output), flow_json(found, cut), found.as_table())
     elif as_json:
         say_json(flow_json(found, cut))
     else:
-        say(flow_text(run, found, loss, limit, cut))
+        say(flow_text(run, found, loss, ROWS if limit is None else limit, cut))
+
+
+def _check_size(rows: int) -> None:
+    """Raise UnrollvizError where so many rows, written out, would take more memory than is allowed."""
+    size, limit = rows * ROW_SIZE, memory_allowed(MEMORY_LIMIT)
+    if size > limit:
+        raise UnrollvizError(
+            f"{rows:,} rows written out take about {size / 2**30:.1f} GiB, the limit is {limit / 2**30:g} GiB; take "
+            "lag, entry or loss, one --loss at a time, or raise it with --max-gib"
+        )

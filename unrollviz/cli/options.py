@@ -178,3 +178,39 @@ def optimizer_options(optimizer: str | None) -> Options:
         click.option("--clip", type=float, metavar="NORM", help="Clip the gradient of all parameters to this norm."),
         click.option("--clip-value", type=float, metavar="X", help="Clip every entry of the gradient to ±X."),
     )
+
+
+def _allow(name: str, unit: int) -> Callable[[click.Context, click.Parameter, float | None], None]:
+    """Raises a limit until the command has ended."""
+
+    def callback(ctx: click.Context, _: click.Parameter, given: float | None) -> None:
+        from unrollviz.allowance import limits
+
+        if given is not None:
+            ctx.with_resource(limits(**{name: int(given * unit)}))
+
+    return callback
+
+
+def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What raises the limits of listing and of memory."""
+    for option in (
+        click.option(
+            "--max-gib",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="G",
+            expose_value=False,
+            callback=_allow("memory", 2**30),
+            help="Memory that may be taken.  [default: 1]",
+        ),
+        click.option(
+            "--max-paths",
+            type=click.IntRange(min=1),
+            metavar="N",
+            expose_value=False,
+            callback=_allow("paths", 1),
+            help="Paths that may be listed.  [default: 1000000]",
+        ),
+    ):
+        command = option(command)
+    return command

@@ -9,8 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from unrollviz.allowance import memory_allowed
 from unrollviz.cli.model import build
-from unrollviz.cli.options import ROWS, Name, json_option, loss_option, model_options, param_option, unit_detail_option
+from unrollviz.cli.options import (
+    ROWS,
+    Name,
+    json_option,
+    limit_options,
+    loss_option,
+    model_options,
+    param_option,
+    unit_detail_option,
+)
 from unrollviz.cli.rows import check_rows, rows_option, write_rows
 from unrollviz.cli.terminal import progress, say, say_json
 from unrollviz.errors import UnrollvizError
@@ -45,6 +55,7 @@ LISTING_LIMIT = 2**28
 )
 @click.option("--terms", is_flag=True, help="In JSON: every term in full.")
 @rows_option
+@limit_options
 @model_options
 @json_option
 def paths(
@@ -120,7 +131,7 @@ def _check_size(part: PathSet) -> None:
     """Raise UnrollvizError where the names of all nodes on all paths would take more than LISTING_LIMIT bytes."""
     some = [part.nodes(part.count * eighth // 8) for eighth in range(8)] if part.count else []
     size = part.count * sum(len(name) + 1 for nodes in some for name in nodes) // 8
-    if size > LISTING_LIMIT:
+    if size > memory_allowed(LISTING_LIMIT):
         raise UnrollvizError(
             f"{part.count:,} paths with all their nodes take about {size / 2**20:,.0f} MB; give --limit N for the "
             "first ones, --top 12 for the heaviest, or take them together with unrollviz flow --by temporal"

@@ -14,6 +14,7 @@ from unrollviz.diagnosis.spectra import Mask, Spectrum, Steps, is_recurrent, spe
 from unrollviz.errors import NonFinite
 from unrollviz.flows.flow import flow
 from unrollviz.flows.folds import kinds, multiplier
+from unrollviz.flows.summed import ROW_LIMIT
 from unrollviz.gradient import Truncation, cotangents, edge_shares, truncation
 from unrollviz.graph import Graph, names_of
 from unrollviz.jacobians import frobenius
@@ -235,7 +236,7 @@ def reached(unrolled: Unrolled, graph: Graph, losses: Sequence[str], target: str
     """By lag; of evenly chosen losses where all would take too long. None where no path leads to the target."""
     recurrent = sum(value.size for name, value in unrolled.network.params.items() if is_recurrent(name))
     pulled = unrolled.steps * unrolled.instances * max(recurrent, graph.nodes[target]["value"].size)
-    most = min(len(losses), max(8, int(PULLED / pulled)))
+    most = min(len(losses), max(8, min(int(PULLED / pulled), ROW_LIMIT // unrolled.steps)))
     chosen = [losses[int(place)] for place in np.linspace(0, len(losses) - 1, most)]
     temporal = flow(graph, chosen, target, FOLDS["temporal"], "temporal")
     if not temporal.counts:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from unrollviz.allowance import memory_allowed
 from unrollviz.arrays import Array, Labels
 from unrollviz.errors import UnrollvizError
 from unrollviz.export import LISTED, Table
@@ -138,14 +139,27 @@ def cancellation(norms: Array, total_norm: float) -> float:
     return float(norms.sum() / total_norm) if total_norm > 0 else float("nan")
 
 
-def check_rows(losses: Sequence[str], fold: Sequence[Fold], by: str) -> None:
-    """Raise UnrollvizError where a fold over time could have more than ROW_LIMIT rows."""
-    timed = sum(column in (LOSS, ENTRY, LAG) for column in fold)
-    widest = len(losses) ** min(2, timed)  # labels are made of the steps t and k
-    if widest > ROW_LIMIT:
+def most_rows(way: Way, losses: Sequence[str], fold: Sequence[Fold]) -> int:
+    """How many rows a fold over time can have at most: labels are made of the steps t of losses and k of entries."""
+    steps = len({step for _, step in way.entries()})
+    timed = [column for column in (LOSS, ENTRY, LAG) if column in fold]
+    if len(timed) > 1:
+        return len(losses) * steps
+    return {(): 1, (LOSS,): len(losses), (ENTRY,): steps, (LAG,): len(losses) + steps}[tuple(timed)]
+
+
+def check_rows(rows: int, by: str) -> None:
+    """Raise UnrollvizError where there are, or could be, more rows than ROW_LIMIT, or than fit into the memory that has
+    been allowed."""
+    limit = max(ROW_LIMIT, memory_allowed(0) // _ROW)
+    if rows > limit:
         raise UnrollvizError(
-            f"{by} may give {widest:,} rows, the limit is {ROW_LIMIT:,}; take lag, entry or loss, or one loss at a time"
+            f"{by} gives up to {rows:,} rows, the limit is {limit:,}; take lag, entry or loss, or fewer losses"
         )
+
+
+_ROW = 50
+"""Bytes that the figures of a row take at their most: where nobody has allowed more, ROW_LIMIT rows fit into 1 GiB."""
 
 
 def flow(
@@ -166,11 +180,11 @@ def flow(
 
     Raises UnrollvizError where there could be more than ROW_LIMIT rows.
     """
-    check_rows(losses, fold, by)
     way = graph if isinstance(graph, Way) else Way.to(graph, [target]).lean()
+    grid = Grid.of(way, losses, fold)
+    check_rows(len(grid) if grid is not None else most_rows(way, losses, fold), by)
     whole = total_of(way, losses, target)
     names = tuple(columns) or (by,)
-    grid = Grid.of(way, losses, fold)
     if grid is not None:
         found = tabulated(way, losses, target, fold, grid, whole)
     else:

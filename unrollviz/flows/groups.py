@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from unrollviz.allowance import memory_allowed
 from unrollviz.arrays import Array, Labels, arithmetic
 from unrollviz.charts import divide
 from unrollviz.errors import UnrollvizError
@@ -326,7 +327,7 @@ def _ahead(graph: Graph, group: Group, target: str, direction: Array, reach: _Re
         if parts:
             found[head] = merge([consolidated(part) if len(part) > 1 else part for part in parts])
             bytes_held += found[head].rows.nbytes
-            if bytes_held > BYTES_LIMIT:
+            if bytes_held > memory_allowed(BYTES_LIMIT):
                 raise UnrollvizError(
                     "what passes each edge would take more than 1 GiB; highlight a smaller group, or draw fewer steps"
                 )

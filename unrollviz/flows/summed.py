@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from unrollviz.allowance import memory_allowed
 from unrollviz.arrays import Array, Labels, Shape, arithmetic
 from unrollviz.errors import UnrollvizError
 from unrollviz.flows.table import STACK_LIMIT, Figures
@@ -20,6 +21,10 @@ ROW_LIMIT = 20_000_000
 
 LABEL_LIMIT = 2**18
 """Labels that edges may give to the paths at one node: more routes than that nobody reads."""
+
+
+_INTEGER = 48
+"""Bytes that one of Python's integers takes, with the pointer to it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,19 +43,21 @@ class _Rows:
 def fold_rows(way: Way, losses: Sequence[str], target: str, fold: Sequence[Fold]) -> _Rows:
     """Labels, exact path counts and numbers of arrivals, from one sweep that carries integers.
 
-    Raises UnrollvizError where there are more rows than ROW_LIMIT, or at one node more labels than LABEL_LIMIT
-    or rows than fit into STACK_LIMIT."""
+    Raises UnrollvizError where there are more labels at one node than LABEL_LIMIT, or more rows than fit into
+    STACK_LIMIT."""
     small = count_paths(way, losses, target) < 2**62
     by_edges = any(column.cross for column in fold)
     found: list[Arrival] = []
-    rows = 0
+    rows, limit = 0, memory_allowed(STACK_LIMIT)
+    row_size = 8 * len(fold) + (8 if small else _INTEGER)
     for arrival in sweep(way, losses, [target], fold, SMALL_COUNTS if small else COUNTS):
         rows += len(arrival.rows)
         wide = 8 * len(arrival.rows) * way.graph.nodes[arrival.edge.head]["value"].size
-        if rows > 4 * ROW_LIMIT or wide > STACK_LIMIT or (by_edges and len(arrival.rows) > LABEL_LIMIT):
+        if max(wide, rows * row_size) > limit or (by_edges and len(arrival.rows) > LABEL_LIMIT):
             raise UnrollvizError(
                 f"there are too many different labels, {len(arrival.rows):,} of paths through {arrival.edge.head}; "
-                "count kinds of edges together, as route:weights,highway does (diagnose says how often each is used)"
+                "count kinds of edges together, as route:weights,highway does, or only whether they are used, as "
+                "uses:weights,highway does (diagnose says how often each is)"
             )
         found.append(arrival)
     places = Places.of([arrival.labels for arrival in found]) if found else Places.none(len(fold))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unrollviz.allowance import memory_allowed
 from unrollviz.arrays import Array, Labels, arithmetic
 from unrollviz.errors import UnrollvizError
 from unrollviz.flows.grid import Grid, Ledger
@@ -42,11 +43,11 @@ def tabulated(way: Way, losses: Sequence[str], target: str, fold: Sequence[Fold]
 
     Raises UnrollvizError where the rows at one node would take more than STACK_LIMIT."""
     widest = max(way.graph.nodes[head]["value"].size for head, _ in way.heads)
-    rows = len(grid.classes)
-    if 8 * rows * widest > STACK_LIMIT:
+    rows, limit = len(grid.classes), memory_allowed(STACK_LIMIT)
+    if 8 * rows * widest > limit:
         raise UnrollvizError(
             f"the cotangents of {rows:,} losses, {widest:,} numbers each, take {8 * rows * widest / 2**30:.1f} GiB at "
-            f"one node, the limit is {STACK_LIMIT / 2**30:.0f} GiB; take entry, fewer losses or fewer instances"
+            f"one node, the limit is {limit / 2**30:.0f} GiB; take entry, fewer losses or fewer instances"
         )
 
     def arrivals(carrier: Carrier = COTANGENTS) -> Iterator[tuple[Arrival, Labels | slice, int]]:

@@ -171,7 +171,8 @@ class Heaviest(Sequence[Kind]):
         by: what they are weighed by: norm, or share for its absolute value.
         exact: True where it is proved that no other path is heavier (by more than 1e-8 of its weight); False where
             these are the best found.
-        bound: no path of the set that is not listed weighs more than this; 0 where all are listed.
+        bound: no path of the set that is not listed weighs more than this; 0 where all are listed, and never less than
+            what float64 can say.
         expansions: how many partial paths the search took a step further; 0 where all paths were walked.
         left: G - Σ terms of the listed paths.
     """
@@ -182,6 +183,7 @@ class Heaviest(Sequence[Kind]):
     bound: float
     expansions: int
     left: Total = field(repr=False)
+    _log10_bound: float | None = field(default=None, repr=False)
 
     def _repr_html_(self) -> str:
         proved = "no other path is heavier" if self.exact else f"the first {self.certain} are certain"
@@ -204,6 +206,13 @@ class Heaviest(Sequence[Kind]):
     def to_pandas(self) -> pandas.DataFrame:
         """The same as a DataFrame, with tuples of nodes. Needs the extra `pandas`."""
         return of_paths(self.paths, joined=False).to_pandas()
+
+    @property
+    def log10_bound(self) -> float:
+        """The logarithm of the bound, however small it is; -inf where that is 0."""
+        if self._log10_bound is not None:
+            return self._log10_bound
+        return math.log10(self.bound) if self.bound > 0 else -math.inf
 
     @property
     def certain(self) -> int:

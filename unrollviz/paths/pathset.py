@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
+from unrollviz.allowance import paths_allowed
 from unrollviz.arrays import Array, Labels, arithmetic
 from unrollviz.counts import integer
 from unrollviz.errors import TooManyPaths, UnknownName, UnrollvizError
@@ -153,8 +154,8 @@ class PathSet:
     def table(self) -> PathTable:
         """Figures of every path of the set. Raises TooManyPaths past PATH_LIMIT."""
         self.check_limit(
-            "ask for the first ones (--limit 40; a slice), for the heaviest (--top 12; top(12)), or take the sum apart "
-            "(flow --by lag; flow(by='lag'))"
+            "ask for the first ones (paths --limit 40; a slice), for the heaviest (paths --top 12; top(12)), or take "
+            "the sum apart (flow --by lag; flow(by='lag'))"
         )
         blocks = list(self._blocks())
         if not blocks:
@@ -169,7 +170,10 @@ class PathSet:
     @property
     def cancellation(self) -> float:
         """κ = Σ‖term‖ / ‖G‖ over the whole set; NaN where G = 0. Raises TooManyPaths past PATH_LIMIT."""
-        return cancellation(self.table().norms, self.total_norm)
+        table = self.table()
+        if self.total_norm == 0 < self.total.size:
+            return float((10 ** (table.log10_norms - self.log10_total_norm)).sum())
+        return cancellation(table.norms, self.total_norm)
 
     def sum(self) -> Array:
         """The sum of the terms of all paths of the set, each walked on its own: shape of the target.
@@ -206,7 +210,7 @@ class PathSet:
             raise UnknownName("order of paths", by, ("norm", "share"))
         if min(k, budget) < 0:
             raise UnrollvizError(f"top({k}, budget={budget}) asks for less than nothing; give numbers from 0")
-        if self.count <= min(SCAN_LIMIT, PATH_LIMIT):
+        if self.count <= SCAN_LIMIT and self.listable:
             return self._heaviest_listed(k, by)
         if k == 0 or (by == "share" and self.total.size == 0):
             # Without a gradient, no share is larger than another.
@@ -236,7 +240,8 @@ class PathSet:
                 rows.append((hit.rank, loss, entry_step(self.graph, hit.edge), *(float(x[0]) for x in (*norm, share))))
         bound = found.bound_in(whole.size, whole.power) if by == "share" else found.bound
         paths = tuple(self._path(*row) for row in rows)
-        return Heaviest(paths, by, found.exact, bound, found.expansions, self._without(paths))
+        log10_bound = found.log10_bound - (self.log10_total_norm if by == "share" else 0.0)
+        return Heaviest(paths, by, found.exact, bound, found.expansions, self._without(paths), log10_bound)
 
     def _without(self, paths: Sequence[Path]) -> Total:
         """G - Σ terms of some paths."""
@@ -285,27 +290,39 @@ class PathSet:
 
     def check_limit(self, advice: str) -> None:
         """Raise TooManyPaths, with what to do instead, where the set is past PATH_LIMIT."""
-        if self.count > PATH_LIMIT:
-            raise TooManyPaths(self.count, PATH_LIMIT, advice)
+        limit = paths_allowed(PATH_LIMIT)
+        if self.count > limit:
+            raise TooManyPaths(self.count, limit, advice)
+
+    @property
+    def listable(self) -> bool:
+        """Whether all of them may be listed."""
+        return self.count <= paths_allowed(PATH_LIMIT)
 
     def _spans(self) -> Iterator[tuple[int, int]]:
-        """The ranks of the set as spans that can be swept at once: in order, and ascending inside."""
+        """The ranks of the set as spans that can be swept at once: in its order, and ascending inside."""
         ranks = self._ranks
-        if ranks.step != 1:
+        if not ranks:
+            return
+        if abs(ranks.step) != 1:
             yield from ((rank, rank + 1) for rank in ranks)
             return
         sizes = (self.graph.nodes[name]["value"].size for name in self._order.ways if name != self.target)
         widest = max(sizes, default=1)
         size = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // (8 * widest)))
         first = min(size, 256)  # somebody who wants the first few does not wait for a whole block
-        start = ranks.start
-        while start < ranks.stop:
-            stop = min(start + first, ranks.stop)
-            yield start, stop
-            start, first = stop, size
+        at = ranks.start
+        while at != ranks.stop:
+            behind = min(at + first, ranks.stop) if ranks.step > 0 else max(at - first, ranks.stop)
+            yield (at, behind) if ranks.step > 0 else (behind + 1, at + 1)
+            at, first = behind, size
 
     def _blocks(self) -> Iterator[PathTable]:
-        return (self._table(start, stop) for start, stop in self._spans())
+        for start, stop in self._spans():
+            table = self._table(start, stop)
+            if self._ranks.step < 0:
+                table = PathTable(*(getattr(table, name)[::-1] for name in _COLUMNS))
+            yield table
 
     def arrivals(self, start: int, stop: int) -> Iterator[Arrival]:
         """The arrivals (see `sweep`) of the paths with ranks from `start` up to `stop`; labels: rank, loss, entry."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from unrollviz.allowance import memory_allowed
 from unrollviz.arrays import Array, arithmetic, many_objects
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.gradient import total_of
@@ -252,10 +253,11 @@ class PrefixTree:
     def _check_memory(self) -> None:
         nodes = self.graph.nodes
         needed = 8 * sum(nodes[head]["value"].size * (1 + len(edges)) for head, edges in self._way.heads)
-        if needed > MEMORY_LIMIT:
+        limit = memory_allowed(MEMORY_LIMIT)
+        if needed > limit:
             raise UnrollvizError(
                 f"the tangents of a tree of paths to {self.target} may take {needed / 2**30:,.1f} GiB, the limit is "
-                f"{MEMORY_LIMIT / 2**30:.0f} GiB; take fewer steps or instances, or a coarser level of detail"
+                f"{limit / 2**30:.0f} GiB; take fewer steps or instances, or a coarser level of detail"
             )
 
     def norms(self, prefixes: Sequence[Prefix], pulse: Pulse = _quiet) -> list[float]:

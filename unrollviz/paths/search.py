@@ -104,6 +104,12 @@ class Found:
         """`left` as a float: rounded up to the least that there is where it would vanish."""
         return unscaled(self.left)
 
+    @property
+    def log10_bound(self) -> float:
+        """The logarithm of `left`; -inf of nothing."""
+        exponent, mantissa = self.left
+        return math.log10(-mantissa) - exponent * math.log10(2.0) if mantissa < 0 else -math.inf
+
     def bound_in(self, unit: float, power: int) -> float:
         """The same in units of unit · 2^power."""
         exponent, mantissa = self.left
@@ -168,6 +174,7 @@ class _Search:
         self.added = direction is not None or graph.nodes[order.target]["role"] == "parameter"
         self.heap: list[_Partial] = []
         self.hits: list[Hit] = []
+        self.met: set[int] = set()
         self.least: tuple[Scaled, int] | None = None
         self.missed = _NOTHING
         self.expansions = 0
@@ -186,12 +193,15 @@ class _Search:
         """Take the most promising partial path further until no other can be heavier."""
         size = 400 + max((bound.reach.nbytes for bound in self.bounds.values()), default=0)
         dive_at = 4 * PULSE
+        begun = list(self.heap)
         while self.heap and not self.is_lighter(*self.heap[0][:2]):
-            if self.expansions >= budget or size * len(self.heap) > MEMORY_LIMIT:
-                self.dive()
-                break
-            if self.expansions >= dive_at:
-                self.dive()
+            spent = self.expansions >= budget or size * len(self.heap) > MEMORY_LIMIT
+            if spent or self.expansions >= dive_at:
+                self.dive(begun)  # what a smaller budget would have found is found here too
+                begun.clear()
+                self.dive(self.heap)
+                if spent:
+                    break
                 dive_at = 4 * self.expansions
                 continue
             beat()
@@ -202,15 +212,16 @@ class _Search:
         exact = not self.heap or self.is_lighter(*self.heap[0][:2])
         return Found(tuple(self.hits), exact, left, self.expansions)
 
-    def dive(self) -> None:
-        """Complete some of the most promising partial paths, at each step by the most promising edge.
+    def dive(self, heap: list[_Partial]) -> None:
+        """Complete some of the most promising partial paths of a heap, at each step by the most promising edge.
 
         Best-first alone would take them all one step further, and have nothing to show where it cannot finish."""
         for _ in range(_DIVES):
-            rest = [heapq.heappop(self.heap)] if self.heap else []
+            rest = [heapq.heappop(heap)] if heap else []
             while rest:
                 best, *others = sorted(rest, key=lambda item: item[:2])
-                self.push(others)
+                for partial in others:
+                    heapq.heappush(heap, partial)
                 rest = self.expand(best)
 
     def is_lighter(self, bound: Scaled, rank: int) -> bool:
@@ -273,6 +284,9 @@ class _Search:
         return self.forks[head]
 
     def hit(self, hit: Hit) -> None:
+        if hit.rank in self.met:
+            return
+        self.met.add(hit.rank)
         insort(self.hits, hit)
         if len(self.hits) > self.k:
             self.missed = min(self.missed, self.hits.pop().weight)

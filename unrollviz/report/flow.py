@@ -14,6 +14,7 @@ from unrollviz.draw.text import bar, integer, magnitude, number, percent, table
 from unrollviz.flows.flow import Flow
 from unrollviz.flows.folds import carries, kinds, uses
 from unrollviz.gradient import Truncation
+from unrollviz.jacobians import frobenius
 from unrollviz.names import clean, derivative, typeset
 from unrollviz.report.figures import Json, exact
 
@@ -101,7 +102,7 @@ def flow_text(run: Run, flow: Flow, loss: str | None, rows: int, cut: Truncation
         scale = float(flow.norms.sum())
         difference = float(np.abs(flow.terms.sum(axis=0) - reverse).max()) / scale if scale > 0 else 0.0
         verdict = "✓ equal" if difference <= BOUNDS["paths_vs_reverse"] else "✗ NOT EQUAL"
-        lines.append(f"reverse sweep:   norm {number(float(np.linalg.norm(reverse)))}, {verdict} ({difference:.0e})")
+        lines.append(f"reverse sweep:   norm {number(frobenius(reverse))}, {verdict} ({difference:.0e})")
     if "lag" in flow.columns:
         lines.append(_reach(flow))
     if cut is not None:
@@ -158,7 +159,7 @@ def _reach(flow: Flow) -> str:
     if flow.log10_norms.max() == -np.inf:
         return "reach: every term is 0"
     norms = 10 ** (flow.log10_norms - flow.log10_norms.max())  # of any size, though float64 may not hold them
-    by_lag = np.bincount(lags - min(0, int(lags.min())), weights=norms)
+    by_lag = np.bincount(np.abs(lags), weights=norms)
     parts = np.cumsum(by_lag) / by_lag.sum()
     within = ", ".join(f"{part} % within lag {int(np.argmax(parts >= part / 100 - 1e-12))}" for part in (50, 90, 99))
     return f"reach, by Σ‖row‖: {within}"

@@ -8,10 +8,12 @@ from math import log10
 
 import numpy as np
 
+from unrollviz.allowance import paths_allowed
 from unrollviz.api import Run
 from unrollviz.check import BOUNDS
 from unrollviz.draw.text import bar, integer, magnitude, number, percent, table
 from unrollviz.export import Table
+from unrollviz.jacobians import frobenius
 from unrollviz.names import clean, derivative, typeset
 from unrollviz.paths.pathset import PATH_LIMIT, Heaviest, Path, PathSet
 from unrollviz.report.figures import Json, exact, of_losses
@@ -39,7 +41,7 @@ def paths_json(paths: PathSet, listed: Iterable[Path], terms: bool) -> Json:
         "count": paths.count,
         "total_norm": exact(paths.total_norm),
         "log10_total_norm": exact(paths.log10_total_norm),
-        "cancellation": exact(paths.cancellation) if paths.count <= PATH_LIMIT else None,
+        "cancellation": exact(paths.cancellation) if paths.listable else None,
         "paths": rows,
     }
 
@@ -56,9 +58,11 @@ def top_json(paths: PathSet, heaviest: Heaviest[Path], terms: bool) -> Json:
             "by": heaviest.by,
             "exact": heaviest.exact,
             "bound": exact(heaviest.bound),
+            "log10_bound": exact(heaviest.log10_bound),
             "expansions": heaviest.expansions,
             "coverage": exact(heaviest.coverage),
             "residual_norm": exact(heaviest.residual),
+            "log10_residual_norm": exact(heaviest.left.log10_norm),
         }
     }
 
@@ -69,7 +73,7 @@ def top_text(paths: PathSet, heaviest: Heaviest[Path]) -> list[str]:
         return _no_path(paths)
     symbol = derivative(of_losses(paths.losses), paths.target)
     what = f"the heaviest of {_counted(paths.count)}" if len(heaviest) < paths.count else _counted(paths.count)
-    listable = paths.count <= PATH_LIMIT
+    listable = paths.listable
     places = ([str(place)] for place in range(1, len(heaviest) + 1))
     rows = [[*place, *row] for place, row in zip(places, _rows(heaviest, numbered=listable), strict=True)]
     headings = ("place", *(_HEADINGS if listable else _HEADINGS[1:]))
@@ -101,7 +105,8 @@ def _certificate(paths: PathSet, heaviest: Heaviest[Path]) -> str:
         looked = f"{heaviest.expansions:,} partial paths looked at" if heaviest.expansions else "every path looked at"
         return f"certificate  exact: no path was missed ({looked})"
     certain = f"; the first {heaviest.certain} are certain" if heaviest.certain else ""
-    bound = number(heaviest.bound) if heaviest.by == "norm" else percent(heaviest.bound).lstrip("+")
+    by_norm = heaviest.by == "norm"
+    bound = magnitude(heaviest.bound, heaviest.log10_bound) if by_norm else percent(heaviest.bound).lstrip("+")
     return (
         f"certificate  bounded: any path missed has {heaviest.by} at most {bound}{certain} "
         f"({heaviest.expansions:,} partial paths looked at; --budget N looks at more)"
@@ -203,19 +208,25 @@ def _shortened(run: list[str]) -> list[str]:
 
 def sum_lines(run: Run, paths: PathSet) -> list[str]:
     """The sum of all terms against the reverse sweep over the primitives."""
-    reverse = run.gradient(paths.target, paths.losses)
-    if paths.count > PATH_LIMIT:
+    norm = magnitude(paths.total.norm, paths.total.log10_norm)
+    if not paths.listable:
         return [
-            f"reverse sweep: norm {number(float(np.linalg.norm(reverse)))}; "
-            f"past {PATH_LIMIT:,} paths the terms are not summed one by one: take them together with "
-            f"unrollviz flow --param {paths.target} --by lag, or ask for the heaviest with --top 12"
+            f"reverse sweep: norm {norm}; past {paths_allowed(PATH_LIMIT):,} paths the terms are not summed one by "
+            f"one: take them together with unrollviz flow --param {paths.target} --by lag, or ask for the heaviest "
+            "with --top 12"
         ]
+    if paths.total.norm == 0 < paths.total.size:
+        return [
+            f"sum of all terms   norm {norm}: too small for float64 to add them up and compare (cancellation κ = "
+            f"{number(paths.cancellation)})"
+        ]
+    reverse = run.gradient(paths.target, paths.losses)
     total, scale = paths.sum(), paths.norm_sum
     difference = float(np.abs(total - reverse).max()) / scale if scale > 0 else 0.0
     verdict = "✓ equal" if difference <= BOUNDS["paths_vs_reverse"] else "✗ NOT EQUAL"
     return [
-        f"sum of all terms   norm {number(float(np.linalg.norm(total)))}   (Σ of the norms {number(scale)}, "
+        f"sum of all terms   norm {number(frobenius(total))}   (Σ of the norms {number(scale)}, "
         f"cancellation κ = {number(paths.cancellation)})",
-        f"reverse sweep      norm {number(float(np.linalg.norm(reverse)))}   {verdict}: largest difference "
+        f"reverse sweep      norm {number(frobenius(reverse))}   {verdict}: largest difference "
         f"{difference:.1e} of Σ‖term‖",
     ]
