@@ -421,9 +421,13 @@ def test_a_terminal_is_told_of_long_work_and_nobody_else_is():
 
 
 def test_progress_goes_to_a_terminal_only(tmp_path):
-    reader, terminal = pty.openpty()
-    done = subprocess.run([*UNROLLVIZ, "check"], stdout=subprocess.PIPE, stderr=terminal, check=True)
-    os.close(terminal)
-    assert b"checking" in os.read(reader, 65536)
-    assert b"checking" not in done.stdout
+    for patience, shown in ((0.0, True), (60.0, False)):
+        command = f"import sys; from unrollviz.cli import main, terminal; terminal.PATIENCE = {patience}; main()"
+        reader, terminal = pty.openpty()
+        asked = [sys.executable, "-c", command, "check"]
+        done = subprocess.run(asked, stdout=subprocess.PIPE, stderr=terminal, check=True)
+        os.write(terminal, b".")  # so that there is something to read
+        os.close(terminal)
+        assert (b"checking" in os.read(reader, 65536)) is shown, "what takes no second needs no bar"
+        assert b"checking" not in done.stdout
     assert run("check").stderr == ""

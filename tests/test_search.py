@@ -1,6 +1,7 @@
 """The heaviest paths: the search against the sorted enumeration, its certificate, its bounds, and what it prints."""
 
 import math
+import re
 from dataclasses import dataclass, replace
 from unittest.mock import patch
 
@@ -25,6 +26,7 @@ from unrollviz.paths.bounds import Bound, bounds
 from unrollviz.paths.order import Order
 from unrollviz.paths.pathset import PathSet
 from unrollviz.paths.search import ROUNDING, Found, heaviest, unscaled
+from unrollviz.report.paths import top_text
 
 BY = ("norm", "share")
 
@@ -627,3 +629,16 @@ def test_what_a_small_budget_finds_a_larger_one_finds_too():
         best = [paths.top(1, by, budget)[0] for by in ("share",) for budget in (0, 1500, 3000)]
         weights = [abs(path.share) for path in best]
         assert weights == sorted(weights), seed
+
+
+@pytest.mark.parametrize("detail", ["state", "gate", "op"])
+@pytest.mark.parametrize(("cell", "layers"), [("lstm", 1), ("lstm", 2), ("gru", 2), ("elman", 2)])
+def test_no_two_paths_of_a_list_look_alike(cell, layers, detail):
+    rng = np.random.default_rng(0)
+    net = uz.Network.init(cell, 3, 4, 3, layers=layers, seed=2)
+    run = uz.unroll(net, rng.normal(size=(20, 3)), rng.integers(0, 3, 20))
+    paths = run.paths("L20", run.recurrent_weight, detail=detail)
+    heaviest = paths.top(40)
+    rows = top_text(paths, heaviest)[4 : 4 + len(heaviest)]
+    shown = [re.sub(r"^ *\d+( +\d+)?  (.*?)  .*", r"\2", row) for row in rows]
+    assert len(set(shown)) == len(shown)

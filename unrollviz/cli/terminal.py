@@ -98,19 +98,21 @@ def _write(texts: Iterable[str]) -> None:
 
 @contextmanager
 def progress(words: str, steps: int) -> Iterator[Callable[[str], None]]:
-    """A progress bar on stderr, where stderr is a terminal; gives what is to be called before each step."""
+    """A progress bar on stderr, where stderr is a terminal, for what takes longer than a second; gives what is to be
+    called before each step."""
     if not sys.stderr.isatty():
         yield lambda name: None
         return
     from unrollviz.arrays import interruptible
 
-    with _WAITING.hushed(), click.progressbar(length=steps, label=words, file=sys.stderr) as shown:
+    with _WAITING.hushed(), click.progressbar(length=steps, label=words, file=sys.stderr, hidden=True) as shown:
         done = iter(range(steps))
-        begun = told = time.monotonic()
+        opened = begun = told = time.monotonic()
 
         def step(name: str) -> None:
             nonlocal begun, told
             begun = told = time.monotonic()
+            shown.hidden = begun - opened < PATIENCE
             shown.label = f"{words} {name}"
             shown.update(0 if next(done, 0) == 0 else 1)
 
@@ -118,6 +120,7 @@ def progress(words: str, steps: int) -> Iterator[Callable[[str], None]]:
             nonlocal told
             now = time.monotonic()
             if now - begun > PATIENCE and now - told > PATIENCE / 4:
+                shown.hidden = False
                 told = now
                 name = str(shown.label).partition(", ")[0]
                 shown.label = f"{name}, {now - begun:.0f} s"
@@ -125,7 +128,8 @@ def progress(words: str, steps: int) -> Iterator[Callable[[str], None]]:
 
         with interruptible(pulse):
             yield step
-        shown.update(1)
+        shown.label = words
+        shown.update(steps - shown.pos)
 
 
 PATIENCE = 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from math import log10
@@ -164,6 +165,10 @@ def written(path: Path, width: int = 44) -> str:
     return clean(" → ".join(names))
 
 
+_LONGEST = 4000
+"""Letters that a path may take where nothing shorter tells it from others."""
+
+
 def told_apart(short: Sequence[str], names: Sequence[Sequence[str]]) -> list[str]:
     """Each path as it is written for `short`; of those that look alike only the ends and the part of their `names` in
     which they differ."""
@@ -176,8 +181,9 @@ def told_apart(short: Sequence[str], names: Sequence[Sequence[str]]) -> list[str
         begin = _in_common(several)
         end = min(_in_common([one[::-1] for one in several]), min(map(len, several)) - begin)
         for index, one in zip(same, several, strict=True):
-            told[index] = clean(" → ".join(_between(one, max(begin - 1, 1), len(one) - max(end - 1, 1))))
-    return told
+            told[index] = clean(" → ".join(_between(one, max(begin - 1, 1), len(one) - max(end - 1, 1))), _LONGEST)
+    still = {text for text, times in Counter(told).items() if times > 1}
+    return [clean(" → ".join(names[index]), _LONGEST) if text in still else text for index, text in enumerate(told)]
 
 
 def _in_common(several: Sequence[Sequence[str]]) -> int:
