@@ -12,6 +12,7 @@ import numpy as np
 
 from unrollviz.api import Run
 from unrollviz.arrays import Array
+from unrollviz.diagnosis.advice import all_of
 from unrollviz.diagnosis.diagnose import Diagnosis
 from unrollviz.diagnosis.evidence import COUNTED, jacobian_name, power_of_ten
 from unrollviz.diagnosis.rules import RULES, Finding, Rule
@@ -44,7 +45,7 @@ def _finding_json(finding: Finding) -> Json:
         "numbers": {name: exact(value) for name, value in finding.numbers.items()},
         "where": dict(finding.where),
         "sentence": finding.sentence,
-    } | _rule_json(finding.rule)
+    } | _rule_json(finding.rule, finding.advice)
 
 
 def _reach_within(reach: Reach | None) -> Json | None:
@@ -91,14 +92,15 @@ def rules_json() -> Json:
     """The same as one object: `rules`, a list."""
     return {
         "rules": [
-            {"rule": rule.name, "severity": rule.severity, "measures": rule.measures} | _rule_json(rule)
+            {"rule": rule.name, "severity": rule.severity, "measures": rule.measures}
+            | _rule_json(rule, all_of(rule.advice))
             for rule in RULES
         ]
     }
 
 
-def _rule_json(rule: Rule) -> Json:
-    return {"fires": rule.condition, "threshold": rule.threshold, "source": rule.source, "advice": rule.advice}
+def _rule_json(rule: Rule, advice: str) -> Json:
+    return {"fires": rule.condition, "threshold": rule.threshold, "source": rule.source, "advice": advice}
 
 
 def _findings(findings: Sequence[Finding]) -> list[str]:
@@ -111,7 +113,7 @@ def _findings(findings: Sequence[Finding]) -> list[str]:
         lines += [start + body[0], *(indent + line for line in body[1:])]
         if finding.severity != "ok":
             rule = finding.rule
-            for text in (f"→ {rule.advice}", f"rule: {rule.condition} [{rule.source}]"):
+            for text in (f"→ {finding.advice}", f"rule: {rule.condition} [{rule.source}]"):
                 lines += _indented(text, len(start), len(start) + 2)
     return [*lines, ""]
 
