@@ -15,6 +15,7 @@ import unrollviz as uz
 from unrollviz.api import ask
 from unrollviz.cells import CELLS, Cell, add, gated, mul, one_minus, tanh
 from unrollviz.cli import cli
+from unrollviz.cli.terminal import wrapped
 from unrollviz.diagnosis import spectra, symptoms
 from unrollviz.diagnosis.advice import SUITS
 from unrollviz.diagnosis.diagnose import HEALTHY, judged
@@ -974,3 +975,9 @@ def test_the_command_in_ascii():
         check=True,
     )
     assert b"?" not in done.stdout
+
+
+def test_a_number_stays_with_its_percent_sign():
+    for width in range(24, 60):
+        parts = wrapped("Of all that arrives 99 % lie within lag 3, and 1 % beyond it, at lags up to 49.", width)
+        assert not any(part.startswith("%") for part in parts)
