@@ -1,9 +1,11 @@
 """Diagnosis: every rule fires on a network built to trigger it and is silent on one that is not; figures by hand."""
 
 import dataclasses
+import itertools
 import json
 import math
 import os
+import pty
 import subprocess
 import sys
 
@@ -15,7 +17,7 @@ import unrollviz as uz
 from unrollviz.api import ask
 from unrollviz.cells import CELLS, Cell, add, gated, mul, one_minus, tanh
 from unrollviz.cli import cli
-from unrollviz.cli.terminal import wrapped
+from unrollviz.cli.terminal import is_prose, wrapped
 from unrollviz.diagnosis import spectra, symptoms
 from unrollviz.diagnosis.advice import SUITS
 from unrollviz.diagnosis.diagnose import HEALTHY, judged
@@ -274,6 +276,7 @@ def test_a_gradient_of_0_reaches_nowhere_and_nothing_is_said_of_its_reach():
     assert not found.figures.reach.norms.any()
     assert not {"short reach", "unheard past"} & {finding.rule.name for finding in found.findings}
     assert "lie within lag" not in found.verdict
+    assert "   nothing arrives: all of them are 0" in diagnose_text(run, found)
 
 
 def test_it_says_why_its_reach_is_not_that_of_the_rows_by_lag():
@@ -403,6 +406,11 @@ def test_a_product_that_is_exactly_0_says_why():
     assert "every slope is 0" in sentence(unrolled(network(), inputs=1e4), "vanishing product")
     unconnected = network(activation="relu").replace(W=np.zeros((3, 3)), b=np.ones(3))
     assert sentence(unrolled(unconnected), "vanishing product").endswith("back: nothing passes step 12.")
+    for run in (relu_relay(), once):
+        text = "\n".join(diagnose_text(run, run.diagnose()))
+        assert "×0 a step" not in text
+        assert "the whole product is exactly 0" in text
+        assert "-inf: a direction that dies" in text
 
 
 def test_a_dead_network_does_not_shrink_by_0():
@@ -417,6 +425,17 @@ def test_a_large_sum_is_told_from_growth():
     assert "--reduction mean" in advised(run)
     assert sentence(scalar(1.2, 50), "exploding gradient").endswith("gradients change ×1.2 a step.")
     assert "--reduction mean" not in advised(scalar(1.2, 50))
+
+
+def test_relu_units_have_their_row():
+    run = relu_relay()
+    (kind,) = run.diagnose().figures.units
+    assert kind.flat.tolist() == [0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0]
+    lines = diagnose_text(run, run.diagnose())
+    (row,) = [line for line in lines if line.startswith("s  relu")]
+    assert row.split() == ["s", "relu", "8.3%", "50%", "at", "4", "0", "of", "2", "...▅...▅...."]
+    assert any("flat: a relu that is 0" in line for line in lines)
+    assert not {"saturated units", "saturated gates"} & fired(unrolled(network(activation="relu")))
 
 
 def test_a_single_step_says_why_W_learns_nothing():
@@ -839,10 +858,79 @@ def test_a_broken_layer_reading_backwards_counts_its_steps_backwards():
 # ------------------------------------------------------------------------------------ what is said
 
 
+@pytest.mark.parametrize(
+    ("options", "layers"),
+    [({"layers": 2}, ["l1", "l2"]), ({"bidirectional": True}, ["fwd", "bwd"]), ({}, [""])],
+)
+def test_findings_name_their_layer_where_there_are_several_and_a_rule_is_told_once(options, layers):
+    run = unrolled(network("gru", **options), steps=40)
+    found = run.diagnose()
+    said = [finding.sentence for finding in found.findings if finding.rule.name == "contracting"]
+    assert [words.partition(" is λ₁")[0] for words in said] == [
+        f"The largest Lyapunov exponent{f' of {layer}' if layer else ''}" for layer in layers
+    ]
+    for width in (WIDTH, 60):
+        text = " ".join(" ".join(diagnose_text(run, found, width)).split())
+        assert text.count("rule: λ₁ < -0.05 a step") == 1
+        assert text.count("nothing where a memory of some 1/|λ₁| steps is enough") == 1
+        assert all(words in text for words in said)
+
+
 def test_growth_is_told_layer_by_layer():
     run = unrolled(network(layers=2, scheme="orthogonal"), steps=4, inputs=0.1)
     first, second = (float(spectrum.growth[0]) for spectrum in run.diagnose().figures.spectra)
     assert f"gradients change ×{first:.3g} a step (l1), ×{second:.3g} (l2)." in run.diagnose().verdict
+
+
+@pytest.mark.parametrize("width", [50, 60, 80, 96])
+@pytest.mark.parametrize("make", [pair[0] for pair in TRIGGERS.values()])
+def test_lines_are_laid_out_for_their_width(make, width):
+    run = make()
+    found = run.diagnose()
+    lines = diagnose_text(run, found, width)
+    for line in lines:
+        assert line.count("\xa0") == 0
+        assert not line.lstrip().startswith("%")
+        assert len(line) <= width or not is_prose(line)
+        assert len(line) <= max(width, 62)
+    assert " ".join(found.verdict.split()) in " ".join(" ".join(lines).split())
+
+
+def on_a_terminal(width: int, *arguments: str) -> list[str]:
+    """What the command prints on a terminal of that width."""
+    ours, theirs = pty.openpty()
+    done = subprocess.Popen(
+        [sys.executable, "-m", "unrollviz", "diagnose", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8", "COLUMNS": str(width)},
+    )
+    os.close(theirs)
+    said = b""
+    try:
+        while chunk := os.read(ours, 65536):
+            said += chunk
+    except OSError:  # the other end is closed
+        pass
+    os.close(ours)
+    assert done.wait(120) == 0
+    return said.decode().replace("\r", "").splitlines()
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_a_terminal_is_filled_once(width):
+    lines = on_a_terminal(width, "--steps", "50")
+    assert all(len(line) <= min(width, WIDTH) for line in lines)
+    verdict = lines[1 : lines.index("")]
+    for line, after in itertools.pairwise(verdict):  # a line ends only where the next word would not fit
+        assert len(line) + 1 + len(after.split()[0]) > min(width, WIDTH) - len(" %")
+
+
+def test_a_number_stays_with_its_percent_sign():
+    for width in range(24, 60):
+        parts = wrapped("Of all that arrives 99 % lie within lag 3, and 1 % beyond it, at lags up to 49.", width)
+        assert not any(part.startswith("%") for part in parts)
 
 
 @pytest.mark.parametrize("make", [pair[0] for pair in TRIGGERS.values()])
@@ -975,9 +1063,3 @@ def test_the_command_in_ascii():
         check=True,
     )
     assert b"?" not in done.stdout
-
-
-def test_a_number_stays_with_its_percent_sign():
-    for width in range(24, 60):
-        parts = wrapped("Of all that arrives 99 % lie within lag 3, and 1 % beyond it, at lags up to 49.", width)
-        assert not any(part.startswith("%") for part in parts)
