@@ -1,9 +1,11 @@
 """Diagnosis: every rule fires on a network built to trigger it and is silent on one that is not; figures by hand."""
 
 import dataclasses
+import itertools
 import json
 import math
 import os
+import pty
 import subprocess
 import sys
 
@@ -15,7 +17,9 @@ import unrollviz as uz
 from unrollviz.api import ask
 from unrollviz.cells import CELLS, Cell, add, gated, mul, one_minus, tanh
 from unrollviz.cli import cli
+from unrollviz.cli.terminal import is_prose, wrapped
 from unrollviz.diagnosis import spectra, symptoms
+from unrollviz.diagnosis.advice import SUITS
 from unrollviz.diagnosis.diagnose import HEALTHY, judged
 from unrollviz.diagnosis.rules import RULES, SEVERITIES
 from unrollviz.diagnosis.symptoms import Route
@@ -92,10 +96,26 @@ def unbalanced(factor: float) -> uz.Run:
     return unrolled(net.replace(U=factor * net.params["U"]), inputs=1 / factor)
 
 
+def sometimes_shut(steps: int) -> uz.Run:
+    """Inputs so large, for that many steps of 24, that gates are open or shut, this way and that."""
+    xs = np.random.default_rng(1).normal(size=(24, 1, 3))
+    xs[:steps] *= 50
+    return uz.unroll(network("lstm"), xs, np.zeros((24, 1), dtype=int))
+
+
+def heavy_tail() -> uz.Run:
+    """s is 1 at both steps, W = 0.1: at lag 0 two terms 1 and -1.05 all but cancel, and 0.1 at lag 1 turns the sum."""
+    one, none = np.ones((1, 1)), np.zeros(1)
+    net = uz.Network("elman", {"U": one, "W": 0.1 * one, "b": none, "V": one, "c": none}, "identity")
+    targets = np.array([[2.05], [0.0]])
+    return uz.unroll(net, np.full((2, 1), 0.9), targets, loss="squared_error", initial=np.ones(1))
+
+
 TRIGGERS = {
     "not finite": (overflowing, lambda: unrolled(network())),
     "exploding product": (lambda: scalar(1.2, 50), lambda: scalar(1.1, 50)),
     "exploding gradient": (lambda: scalar(1.2, 50), lambda: scalar(0.9, 50)),
+    "vanished gradient": (lambda: scalar(0.1, 30), lambda: scalar(0.4, 30)),
     "vanishing product": (lambda: scalar(0.8, 50), lambda: scalar(0.9, 50)),
     "short reach": (lambda: scalar(0.1, 30), lambda: scalar(0.97, 30)),
     "unheard past": (lambda: scalar(0.7, 30), lambda: scalar(0.97, 30)),
@@ -105,6 +125,7 @@ TRIGGERS = {
     "must vanish": (lambda: unrolled(scaled(0.9)), lambda: unrolled(network())),
     "may explode": (lambda: unrolled(scaled(1.1)), lambda: unrolled(network())),
     "saturated units": (lambda: unrolled(network(), inputs=50.0), lambda: unrolled(network(), inputs=0.3)),
+    "saturated gates": (lambda: sometimes_shut(12), lambda: sometimes_shut(1)),
     "dead units": (lambda: unrolled(dead_relu()), lambda: unrolled(network(activation="relu"))),
     "constant units": (
         lambda: unrolled(network().replace(b=np.array([40.0, 0.0, 0.0]))),
@@ -115,6 +136,7 @@ TRIGGERS = {
     "highway unused": (lambda: unrolled(biased("gru", b_z=-9.0)), lambda: unrolled(biased("gru", b_z=2.0))),
     "cancellation": (lambda: cancelling(True), lambda: cancelling(False)),
     "truncation bias": (lambda: unrolled(scaled(1.5, "identity")), lambda: unrolled(scaled(0.1, "identity"))),
+    "heavy tail": (heavy_tail, lambda: scalar(0.1, 30)),
     "no gradient": (lambda: unrolled(network(), inputs=0.0), lambda: unrolled(network())),
     "imbalance": (lambda: unbalanced(1e-5), lambda: unbalanced(1.0)),
 }
@@ -227,14 +249,18 @@ def test_the_verdict_says_beyond_which_lag_hardly_anything_lies():
         return found.verdict.count(line), within / (steps - 1) < 0.5, "unheard past" in rules
 
     assert verdict(0.7, 30) == (1, True, True)
-    assert verdict(0.97, 30) == (1, False, False)
-    assert verdict(0.2, 10) == (1, True, False), "the longest lag is 9"
+    assert verdict(0.97, 30) == (0, False, False), "99 % within 28 of 29 is no short reach"
+    assert verdict(0.2, 10) == (0, True, False), "the longest lag is 9"
     assert verdict(0.2, 11) == (1, True, True)
     assert verdict(1.0, 2)[0] == 0, "99 % need the longest lag"
     figures = dataclasses.replace(scalar(0.7, 30).diagnose().figures, spectra=(), gains={}, truncations=())
     first = judged(figures)
-    assert first.findings[0].rule.name == "unheard past"
+    assert [finding.rule.name for finding in first.findings] == ["healthy", "unheard past"]
     assert first.verdict.count("99 %") == 1
+    assert "hardly counts" not in scalar(1.2, 50).diagnose().verdict
+    assert "grow over 50 steps back, ×1.2 a step" in scalar(1.2, 50).diagnose().verdict
+    assert "gradients change ×0.1 a step" in scalar(0.1, 50).diagnose().verdict
+    assert "hardly counts" not in uz.article().diagnose().verdict
 
 
 def test_a_reach_ahead_is_not_called_earlier():
@@ -245,10 +271,12 @@ def test_a_reach_ahead_is_not_called_earlier():
 
 
 def test_a_gradient_of_0_reaches_nowhere_and_nothing_is_said_of_its_reach():
-    found = unrolled(network(), inputs=0.0, initial=np.zeros(3)).diagnose()
+    run = unrolled(network(), inputs=0.0, initial=np.zeros(3))
+    found = run.diagnose()
     assert not found.figures.reach.norms.any()
     assert not {"short reach", "unheard past"} & {finding.rule.name for finding in found.findings}
     assert "lie within lag" not in found.verdict
+    assert "   nothing arrives: all of them are 0" in diagnose_text(run, found)
 
 
 def test_it_says_why_its_reach_is_not_that_of_the_rows_by_lag():
@@ -257,6 +285,164 @@ def test_it_says_why_its_reach_is_not_that_of_the_rows_by_lag():
         found = run.diagnose()
         assert [clause in finding.sentence for finding in found.findings].count(True) == 1
         assert f"   {clause}" in diagnose_text(run, found)
+
+
+# --------------------------------------------------------------------------------------- severities
+
+
+def severities(run: uz.Run, **options) -> dict[str, str]:
+    return {finding.rule.name: finding.severity for finding in run.diagnose(**options).findings}
+
+
+def test_a_gradient_lost_within_ten_steps_is_a_problem_and_one_that_fades_a_warning():
+    lost, fades = severities(scalar(0.1, 50)), severities(scalar(0.7, 50))
+    assert lost["vanished gradient"] == "problem"
+    assert "problem" not in fades.values()
+    assert fades["vanishing product"] == "warning"
+    assert "vanished gradient" not in severities(scalar(0.1, 20)), "the longest lag is 19"
+    (first, *_) = scalar(0.1, 50).diagnose().findings
+    assert first.sentence.startswith("Only 1.1e-11 of ∂L/∂W lies at lags above 10, of 49")
+    cut = unrolled(network(activation="relu").replace(b=np.full(3, -0.5), W=np.zeros((3, 3))), steps=30)
+    assert "Nothing of ∂L/∂W lies at lags above 10" in repr(cut.diagnose())
+
+
+def test_an_lstm_that_has_learned_has_few_warnings():
+    symbols = np.random.default_rng(0).integers(0, 4, 25)
+    data = (symbols[:-1, None], symbols[1:, None])
+    trained = uz.train(uz.Network.init("lstm", 4, 8, 4, seed=0), data, epochs=250, lr=0.03, every=0).network
+    run = uz.unroll(trained, *data)
+    assert run.loss < 0.1 * 24 * math.log(4)
+    found = [finding.rule.name for finding in run.diagnose().findings if finding.severity in ("problem", "warning")]
+    assert len(found) <= 1, found
+
+
+def test_a_gate_that_moves_is_a_note_and_one_that_never_does_a_warning():
+    assert severities(sometimes_shut(12))["saturated gates"] == "note"
+    stuck = severities(unrolled(biased("lstm", b_i=9.0)))
+    assert stuck["saturated units"] == "warning"
+    assert "saturated gates" not in stuck
+    assert severities(unrolled(network(), inputs=50.0))["saturated units"] == "warning", "nothing leads past a state"
+
+
+def test_what_a_truncation_would_cost_is_a_warning_where_it_was_asked_for():
+    assert severities(heavy_tail())["heavy tail"] == "note"
+    asked = severities(heavy_tail(), truncate=0)
+    assert asked["truncation bias"] == "warning"
+    assert "heavy tail" not in asked
+
+
+# ------------------------------------------------------------------------------------------- advice
+
+
+def advised(run: uz.Run) -> str:
+    return " ".join(finding.advice for finding in run.diagnose().findings)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "relu", "identity"])
+def test_no_gates_are_to_be_opened_where_there_are_none(activation):
+    for factor in (0.3, 1.0):
+        words = advised(unrolled(scaled(factor, activation), steps=40))
+        assert "bias of" not in words
+        assert ("tanh in place of the logistic" in words) == (activation == "sigmoid")
+        assert ("begin with orthogonal" in words) == (factor < 1 and activation != "sigmoid")
+    assert "take gated cells" in advised(unrolled(scaled(0.3, activation), steps=40))
+
+
+@pytest.mark.parametrize(
+    ("cell", "bias", "words"),
+    [
+        ("lstm", {"b_f": -5.0}, "raise the bias of f to 1 or 2"),
+        ("gru", {"b_z": -5.0}, "raise the bias of z to 1 or 2"),
+        ("mgu", {"b_f": 5.0}, "lower the bias of f to -1 or -2"),
+    ],
+)
+def test_gated_cells_are_told_which_gate_and_which_way(mgu, cell, bias, words):
+    said = advised(unrolled(biased(cell, **bias), steps=40))
+    assert words in said
+    assert "gated cells" not in said
+    assert "logistic" not in said
+
+
+def test_advice_at_saturated_tanh_and_at_a_state_that_grows():
+    assert "tanh is flat where they are large" in advised(unrolled(network(), steps=40, inputs=50.0))
+    assert "c may grow" in advised(unrolled(biased("lstm", b_f=5.0)))
+    assert "c may grow" not in advised(unrolled(biased("gru", b_z=5.0)))
+    assert "or take tanh, which is bounded" in advised(overflowing())
+
+
+def test_every_kind_of_network_that_advice_is_for_is_used_and_rules_list_all_parts():
+    used = {suits for rule in RULES for suits, _ in rule.advice}
+    assert used == set(SUITS)
+    told = next(rule for rule in rules_json()["rules"] if rule["rule"] == "vanishing product")["advice"]
+    assert told.startswith("(gates) open the gate that keeps the state by its bias; (logistic) take tanh")
+
+
+# --------------------------------------------------------------------------------------- exact zeros
+
+
+def relu_relay() -> uz.Run:
+    """Two relu units with W = 1: the first is 0 at step 4 alone, the second at step 8 alone."""
+    eye, none = np.eye(2), np.zeros(2)
+    net = uz.Network("elman", {"U": eye, "W": eye, "b": none, "V": eye, "c": none}, "relu")
+    xs = np.full((12, 2), 0.1)
+    xs[3, 0], xs[7, 1] = -9.0, -9.0
+    return uz.unroll(net, xs, np.zeros((12, 2)), loss="squared_error")
+
+
+def sentence(run: uz.Run, rule: str) -> str:
+    return next(finding.sentence for finding in run.diagnose().findings if finding.rule.name == rule)
+
+
+def test_a_product_that_is_exactly_0_says_why():
+    said = sentence(relu_relay(), "vanishing product")
+    assert said.startswith(
+        "‖∂s₁₂/∂s₃‖ is exactly 0, after 9 of 12 steps back: every way back meets a relu or a weight that is 0"
+    )
+    assert said.endswith("a single step has norm 1 (median).")
+    xs = np.full((12, 2), 0.1)
+    xs[6] = -9.0
+    once = uz.unroll(relu_relay().network, xs, np.zeros((12, 2)), loss="squared_error")
+    assert "nothing passes step 7, where every relu is 0" in sentence(once, "vanishing product")
+    assert "every slope is 0" in sentence(unrolled(network(), inputs=1e4), "vanishing product")
+    unconnected = network(activation="relu").replace(W=np.zeros((3, 3)), b=np.ones(3))
+    assert sentence(unrolled(unconnected), "vanishing product").endswith("back: nothing passes step 12.")
+    for run in (relu_relay(), once):
+        text = "\n".join(diagnose_text(run, run.diagnose()))
+        assert "×0 a step" not in text
+        assert "the whole product is exactly 0" in text
+        assert "-inf: a direction that dies" in text
+
+
+def test_a_dead_network_does_not_shrink_by_0():
+    dead = unrolled(network(activation="relu").replace(b=np.full(3, -100.0)))
+    assert "every small change of the state dies out" in sentence(dead, "contracting")
+
+
+def test_a_large_sum_is_told_from_growth():
+    run = unrolled(network(activation="identity"), steps=60, inputs=30.0)
+    said = sentence(run, "exploding gradient")
+    assert said.endswith("no step stretches it, so it is large as a sum of many terms, over 60 losses.")
+    assert "--reduction mean" in advised(run)
+    assert sentence(scalar(1.2, 50), "exploding gradient").endswith("gradients change ×1.2 a step.")
+    assert "--reduction mean" not in advised(scalar(1.2, 50))
+
+
+def test_relu_units_have_their_row():
+    run = relu_relay()
+    (kind,) = run.diagnose().figures.units
+    assert kind.flat.tolist() == [0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0]
+    lines = diagnose_text(run, run.diagnose())
+    (row,) = [line for line in lines if line.startswith("s  relu")]
+    assert row.split() == ["s", "relu", "8.3%", "50%", "at", "4", "0", "of", "2", "...▅...▅...."]
+    assert any("flat: a relu that is 0" in line for line in lines)
+    assert not {"saturated units", "saturated gates"} & fired(unrolled(network(activation="relu")))
+
+
+def test_a_single_step_says_why_W_learns_nothing():
+    run = unrolled(network(), steps=1, initial=np.zeros(3))
+    said = sentence(run, "no gradient")
+    assert said == "‖∂L₁/∂W‖ is 0: W learns nothing; in a single step it meets nothing but the initial state."
+    assert "give it more steps, or an initial state" in advised(run)
 
 
 # --------------------------------------------------------------------------------------- spectra
@@ -401,7 +587,7 @@ def test_past_the_budget_fewer_steps_and_directions_and_it_says_so(monkeypatch):
     at = [exact.steps.tolist().index(step) for step in rough.steps]
     np.testing.assert_allclose(rough.spectral, exact.spectral[at])
     np.testing.assert_allclose(rough.log_product_frobenius, exact.log_product_frobenius[at])  # W is orthogonal
-    assert "random directions" in "\n".join(diagnose_text(run, found))
+    assert "random directions" in " ".join(" ".join(diagnose_text(run, found)).split())
 
 
 def test_a_learned_initial_state_is_no_step():
@@ -670,6 +856,81 @@ def test_a_broken_layer_reading_backwards_counts_its_steps_backwards():
 
 
 # ------------------------------------------------------------------------------------ what is said
+
+
+@pytest.mark.parametrize(
+    ("options", "layers"),
+    [({"layers": 2}, ["l1", "l2"]), ({"bidirectional": True}, ["fwd", "bwd"]), ({}, [""])],
+)
+def test_findings_name_their_layer_where_there_are_several_and_a_rule_is_told_once(options, layers):
+    run = unrolled(network("gru", **options), steps=40)
+    found = run.diagnose()
+    said = [finding.sentence for finding in found.findings if finding.rule.name == "contracting"]
+    assert [words.partition(" is λ₁")[0] for words in said] == [
+        f"The largest Lyapunov exponent{f' of {layer}' if layer else ''}" for layer in layers
+    ]
+    for width in (WIDTH, 60):
+        text = " ".join(" ".join(diagnose_text(run, found, width)).split())
+        assert text.count("rule: λ₁ < -0.05 a step") == 1
+        assert text.count("nothing where a memory of some 1/|λ₁| steps is enough") == 1
+        assert all(words in text for words in said)
+
+
+def test_growth_is_told_layer_by_layer():
+    run = unrolled(network(layers=2, scheme="orthogonal"), steps=4, inputs=0.1)
+    first, second = (float(spectrum.growth[0]) for spectrum in run.diagnose().figures.spectra)
+    assert f"gradients change ×{first:.3g} a step (l1), ×{second:.3g} (l2)." in run.diagnose().verdict
+
+
+@pytest.mark.parametrize("width", [50, 60, 80, 96])
+@pytest.mark.parametrize("make", [pair[0] for pair in TRIGGERS.values()])
+def test_lines_are_laid_out_for_their_width(make, width):
+    run = make()
+    found = run.diagnose()
+    lines = diagnose_text(run, found, width)
+    for line in lines:
+        assert line.count("\xa0") == 0
+        assert not line.lstrip().startswith("%")
+        assert len(line) <= width or not is_prose(line)
+        assert len(line) <= max(width, 62)
+    assert " ".join(found.verdict.split()) in " ".join(" ".join(lines).split())
+
+
+def on_a_terminal(width: int, *arguments: str) -> list[str]:
+    """What the command prints on a terminal of that width."""
+    ours, theirs = pty.openpty()
+    done = subprocess.Popen(
+        [sys.executable, "-m", "unrollviz", "diagnose", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8", "COLUMNS": str(width)},
+    )
+    os.close(theirs)
+    said = b""
+    try:
+        while chunk := os.read(ours, 65536):
+            said += chunk
+    except OSError:  # the other end is closed
+        pass
+    os.close(ours)
+    assert done.wait(120) == 0
+    return said.decode().replace("\r", "").splitlines()
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_a_terminal_is_filled_once(width):
+    lines = on_a_terminal(width, "--steps", "50")
+    assert all(len(line) <= min(width, WIDTH) for line in lines)
+    verdict = lines[1 : lines.index("")]
+    for line, after in itertools.pairwise(verdict):  # a line ends only where the next word would not fit
+        assert len(line) + 1 + len(after.split()[0]) > min(width, WIDTH) - len(" %")
+
+
+def test_a_number_stays_with_its_percent_sign():
+    for width in range(24, 60):
+        parts = wrapped("Of all that arrives 99 % lie within lag 3, and 1 % beyond it, at lags up to 49.", width)
+        assert not any(part.startswith("%") for part in parts)
 
 
 @pytest.mark.parametrize("make", [pair[0] for pair in TRIGGERS.values()])

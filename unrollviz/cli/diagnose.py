@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from typing import Any
 
 import click
@@ -9,7 +11,7 @@ from click.core import ParameterSource
 
 from unrollviz.cli.model import build
 from unrollviz.cli.options import json_option, loss_option, model_options, param_option
-from unrollviz.cli.terminal import say, say_json
+from unrollviz.cli.terminal import NARROWEST, say, say_json
 from unrollviz.errors import NonFinite, UnrollvizError
 
 
@@ -40,11 +42,14 @@ def diagnose(
     exponents; saturated and dead units by step; cancellation; the share of each gate; truncation; norms of the
     parameters. A network whose forward pass overflows is diagnosed up to where it did. Exit code 0 whatever is found.
     """
-    from unrollviz.report.diagnose import diagnose_json, diagnose_text, rules_json, rules_text
+    from unrollviz.report.diagnose import WIDTH, diagnose_json, diagnose_text, rules_json, rules_text
 
+    width = WIDTH
+    if sys.stdout.isatty():
+        width = max(NARROWEST, min(WIDTH, shutil.get_terminal_size().columns))
     if rules:
         _refuse_idle()
-        say_json(rules_json()) if as_json else say(rules_text())
+        say_json(rules_json()) if as_json else say(rules_text(width))
         return
     broken: NonFinite | None = None
     try:
@@ -59,7 +64,7 @@ def diagnose(
     if as_json:
         say_json(diagnose_json(found))
     else:
-        say(diagnose_text(run, found))
+        say(diagnose_text(run, found, width))
 
 
 def _refuse_idle() -> None:

@@ -19,7 +19,7 @@ NARROWEST = 20
 """Columns that are written even where the terminal says that it has fewer."""
 
 _SIGNS = re.escape("=·+×⊙*/≤≥<>→-")
-_BESIDE_A_SIGN = re.compile(rf" (?=[{_SIGNS}] )|(?<= [{_SIGNS}]) ")
+_BESIDE_A_SIGN = re.compile(rf" (?=[{_SIGNS}] )|(?<= [{_SIGNS}]) |(?<=\d) (?=%)")
 _BRACKETS = re.compile(r"\((?:[^()]|\([^()]*\)){1,40}\)")
 _WORD = re.compile(r"(?<!\S)[A-Za-z]{2,}[.,:;]?(?!\S)")
 _DRAWN = re.compile(r"\S {2,}\S|\x1b|[─│┌├└⎡⎢⎣]")

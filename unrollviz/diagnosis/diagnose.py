@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unrollviz.diagnosis.evidence import Evidence, reaches, unheard
+from unrollviz.diagnosis.evidence import Evidence, changes, reaches, unheard
 from unrollviz.diagnosis.rules import RULES, SEVERITIES, Finding, Rule
 from unrollviz.diagnosis.symptoms import Symptoms, symptoms
 from unrollviz.errors import NonFinite, UnrollvizError
@@ -31,7 +31,7 @@ class Diagnosis:
 
     @property
     def verdict(self) -> str:
-        """How many findings of which severity, the first in words, and beyond which lag hardly anything lies."""
+        """How many findings of which severity, the first in words, and how far back it reaches where that is short."""
         counts = Counter(finding.severity for finding in self.findings)
         told = ["healthy"] if self.findings[0].severity == "ok" else []
         told += [
@@ -41,7 +41,7 @@ class Diagnosis:
         ]
         line = ", ".join(told)
         words, reach = self.findings[0].sentence, self.figures.reach
-        if reach is not None and reach.norms.any() and reach.within(0.99) < reach.longest:
+        if reach is not None and _SHORT & {finding.rule.name for finding in self.findings}:
             far = unheard(self.figures, reach)
             words += f" {far}" if far != words else ""
         return f"{line[0].upper()}{line[1:]}. {words}"
@@ -53,6 +53,10 @@ class Diagnosis:
     def __repr__(self) -> str:
         lines = [f"{finding.severity:8}{finding.rule.name}: {finding.sentence}" for finding in self.findings]
         return "\n".join([f"Diagnosis of {self.figures.symbol()}: {self.verdict}", *lines])
+
+
+_SHORT = {"short reach", "unheard past"}
+"""Rules of which one has to fire before a verdict says that what happened earlier hardly counts."""
 
 
 def diagnose(
@@ -88,9 +92,8 @@ def _healthy(figures: Symptoms, limit: float) -> Iterator[Evidence]:
         numbers |= {"steps_90": float(steps), "longest": float(longest)}
         words.append(reaches(figures, figures.reach))
     if figures.spectra:
-        growth = float(np.nanmean([np.nanmean(spectrum.growth) for spectrum in figures.spectra]))
-        numbers["growth"] = growth
-        words.append(f"gradients change ×{growth:.3g} a step")
+        numbers["growth"] = float(np.nanmean([np.nanmean(spectrum.growth) for spectrum in figures.spectra]))
+        words.append(changes(figures))
     yield numbers, {"parameter": figures.target}, f"{'; '.join(words) or 'No step leads back'}."
 
 
@@ -101,7 +104,7 @@ HEALTHY = Rule(
     0,
     "no rule finds a problem or a warning",
     "the rules above",
-    "nothing",
+    (("any", "nothing"),),
     _healthy,
 )
 """What is said where no other rule finds a problem or a warning."""

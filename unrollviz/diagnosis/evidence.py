@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from unrollviz.arrays import Array, Labels
-from unrollviz.diagnosis.spectra import Spectrum
+from unrollviz.diagnosis.advice import nothing_grows
+from unrollviz.diagnosis.spectra import Spectrum, is_recurrent
 from unrollviz.diagnosis.symptoms import CLOSED, FLAT, OPEN, Reach, Symptoms, Units
 from unrollviz.names import typeset
 
@@ -46,7 +47,8 @@ def exploding_product(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
             numbers = {"log10_norm": float(logs[place]) / math.log(10), "steps": float(steps)}
             said = (
                 f"‖{jacobian_name(spectrum, spectrum.last, before)}‖ is {power_of_ten(logs[place])}: by so much a "
-                f"gradient can grow over {steps} steps back{among(spectrum, 'the worst instance')}."
+                f"gradient can grow over {steps} steps back, ×{math.exp(logs[place] / steps):.3g} a step"
+                f"{among(spectrum, 'the worst instance')}."
             )
             yield numbers, located(spectrum, before), said
 
@@ -55,11 +57,30 @@ def exploding_gradient(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
     found = [weight for weight in symptoms.weights if not weight.gradient <= limit * max(1.0, weight.norm)]
     if found:
         worst = max(found, key=lambda weight: weight.gradient)
+        why = f"; {changes(symptoms)}" if symptoms.spectra else ""
+        if nothing_grows(symptoms):
+            why = "; no step stretches it, so it is large as a sum of many terms"
+            why += f", over {symptoms.reach.every} losses" if symptoms.reach and symptoms.reach.every > 1 else ""
         said = (
             f"‖{symptoms.symbol(worst.param)}‖ is {worst.gradient:.3g}, while ‖{typeset(worst.param)}‖ is "
-            f"{worst.norm:.3g} itself{also([weight.param for weight in found if weight is not worst])}."
+            f"{worst.norm:.3g} itself{also([weight.param for weight in found if weight is not worst])}{why}."
         )
         yield {"gradient": worst.gradient, "weight": worst.norm}, {"parameter": worst.param}, said
+
+
+def vanished_gradient(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
+    reach = symptoms.reach
+    if reach is None or reach.longest < 2 * FAR or not reach.norms.any():
+        return
+    part = float(reach.norms[np.abs(reach.lags) > FAR].sum() / reach.norms.sum())
+    if part < limit:
+        rate = f" ({changes(symptoms)})" if symptoms.spectra else ""
+        said = (
+            f"{'Nothing' if part == 0 else f'Only {part:.2g}'} of {symptoms.symbol()} lies at lags above {FAR}, of "
+            f"{reach.longest}, too little for float32 to add: nothing more than {FAR} steps "
+            f"{'back' if (reach.lags >= 0).all() else 'away'} can be learned from{rate}."
+        )
+        yield {"part": part, "longest": float(reach.longest)}, {"parameter": symptoms.target}, said
 
 
 def vanishing_product(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
@@ -70,11 +91,32 @@ def vanishing_product(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
             place = int(np.where(below, spans, spans.max() + 1).argmin())
             steps, before, growth = int(spans[place]), int(spectrum.before[place]), float(np.nanmean(spectrum.growth))
             numbers = {"steps": float(steps), "log10_norm": float(logs[place]) / math.log(10), "growth": growth}
-            said = (
-                f"‖{jacobian_name(spectrum, spectrum.last, before)}‖ is {power_of_ten(logs[place])}: a gradient has "
-                f"vanished after {steps} of {spans.max()} steps back (×{growth:.3g} a step over all of them)."
-            )
+            name = jacobian_name(spectrum, spectrum.last, before)
+            if np.isneginf(logs[place]):
+                why = _cut(symptoms, spectrum, place)
+                said = f"‖{name}‖ is exactly 0, after {steps} of {spans.max()} steps back: {why}."
+            else:
+                rate = f"×{growth:.3g} a step" if growth > 0 else "exactly 0"
+                said = (
+                    f"‖{name}‖ is {power_of_ten(logs[place])}: a gradient has vanished after {steps} of {spans.max()} "
+                    f"steps back ({rate} over all of them)."
+                )
             yield numbers, located(spectrum, before), said
+
+
+def _cut(symptoms: Symptoms, spectrum: Spectrum, place: int) -> str:
+    """Why a product of steps is exactly 0, which small factors alone never make it."""
+    norms = np.nanmax(spectrum.spectral[place:], axis=1)
+    states = [kind for kind in symptoms.units if kind.role == "state" and kind.kind.startswith(spectrum.prefix)]
+    relu = any(kind.op == "relu" for kind in states)
+    if not norms.all():
+        step = int(spectrum.steps[place:][norms == 0][-1])
+        flat = all((kind.flat[kind.steps == step] == 1).all() for kind in states)
+        return f"nothing passes step {step}" + flat * f", where every {'relu' if relu else 'slope'} is 0"
+    zero = "relu" if relu else "slope, a gate"
+    return (
+        f"every way back meets a {zero} or a weight that is 0; a single step has norm {np.median(norms):.3g} (median)"
+    )
 
 
 def short_reach(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
@@ -109,9 +151,11 @@ def _exponents(symptoms: Symptoms, fires: Callable[[float], bool], verb: str) ->
     for spectrum in symptoms.spectra:
         rate = float(np.nanmean(spectrum.exponents[0]))
         if spectrum.links >= 10 and fires(rate):
+            change = f"small changes of the state {verb} ×{math.exp(rate):.3g} a step"
             said = (
-                f"The largest Lyapunov exponent is λ₁ = {rate:+.3g}: small changes of the state {verb} "
-                f"×{math.exp(rate):.3g} a step{among(spectrum, 'mean over the instances')}."
+                f"The largest Lyapunov exponent{of_layer(symptoms, spectrum)} is λ₁ = {rate:+.3g}: "
+                f"{'every small change of the state dies out' if math.isinf(rate) else change}"
+                f"{among(spectrum, 'mean over the instances')}."
             )
             yield {"exponent": rate, "factor": math.exp(rate)}, located(spectrum), said
 
@@ -153,18 +197,42 @@ def may_explode(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
 
 
 def saturated(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
-    highways = {kind.keeps for kind in symptoms.units}  # these gates are meant to be near 0 or 1
-    for kind in symptoms.units:
-        part, always = float(np.mean(kind.flat)), int(kind.always_flat.sum())
-        if part > limit and kind.kind not in highways:
-            worst = int(kind.flat.argmax())
-            said = (
-                f"{percent(part)} of the units of {typeset(kind.kind)} are saturated (slope below {FLAT}), most "
-                f"at step {kind.steps[worst]}: {percent(kind.flat[worst])}; "
-                f"{always} of {len(kind.always_flat)} at every step."
-            )
-            numbers = {"part": part, "worst": float(kind.flat[worst]), "always": float(always)}
-            yield numbers, of_units(kind, int(kind.steps[worst])), said
+    for kind in _smooth(symptoms):
+        if float(np.mean(kind.flat)) > limit and (not _passed_by(kind, symptoms) or _is_stuck(kind, limit)):
+            yield _saturated(kind)
+
+
+def saturated_gates(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
+    for kind in _smooth(symptoms):
+        if float(np.mean(kind.flat)) > limit and _passed_by(kind, symptoms) and not _is_stuck(kind, limit):
+            yield _saturated(kind)
+
+
+def _smooth(symptoms: Symptoms) -> Iterator[Units]:
+    """Units that can be saturated; not the highway's gates, which are meant to be near 0 or 1, nor relus."""
+    highways = {kind.keeps for kind in symptoms.units}
+    yield from (kind for kind in symptoms.units if kind.op in ("tanh", "sigmoid") and kind.kind not in highways)
+
+
+def _passed_by(kind: Units, symptoms: Symptoms) -> bool:
+    """Whether a gradient has a way past these units: no state, in a cell whose state is kept by a gate."""
+    return kind.role != "state" and any(other.keeps for other in symptoms.units)
+
+
+def _is_stuck(kind: Units, limit: float) -> bool:
+    """Whether so many never move that they are no gates, as far as that many steps can tell."""
+    return len(kind.steps) >= 3 and float(np.mean(kind.always_flat)) > limit
+
+
+def _saturated(kind: Units) -> Evidence:
+    part, worst, always = float(np.mean(kind.flat)), int(kind.flat.argmax()), int(kind.always_flat.sum())
+    said = (
+        f"{percent(part)} of the units of {typeset(kind.kind)} are saturated (slope below {FLAT}), most "
+        f"at step {kind.steps[worst]}: {percent(kind.flat[worst])}; "
+        f"{always} of {len(kind.always_flat)} at every step."
+    )
+    numbers = {"part": part, "worst": float(kind.flat[worst]), "always": float(always)}
+    return numbers, of_units(kind, int(kind.steps[worst])), said
 
 
 def dead(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
@@ -240,10 +308,18 @@ def cancellation(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
 
 
 def truncation_bias(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
-    cuts, reach = symptoms.truncations, symptoms.reach
-    for cut in cuts:
-        judged = len(cuts) == 1 or (reach is not None and cut.steps == reach.within(0.9))
-        if judged and cut.cosine < limit:
+    if symptoms.truncate is not None:
+        yield from _biased(symptoms, limit, symptoms.truncate)
+
+
+def heavy_tail(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
+    if symptoms.truncate is None and symptoms.reach is not None:
+        yield from _biased(symptoms, limit, symptoms.reach.within(0.9))
+
+
+def _biased(symptoms: Symptoms, limit: float, steps: int) -> Iterator[Evidence]:
+    for cut in symptoms.truncations:
+        if cut.steps == steps and cut.cosine < limit:
             said = (
                 f"Truncated after {cut.steps} steps the gradient points elsewhere: its cosine with the true one is "
                 f"{cut.cosine:.3g}, its norm {cut.norm_ratio:.3g} times as large."
@@ -257,9 +333,11 @@ def no_gradient(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
     if found:
         first = found[0]
         what = "learns nothing" if symptoms.every_loss else f"has nothing from {typeset(symptoms.loss)} alone"
+        alone = symptoms.steps == 1 and is_recurrent(first.param)
+        why = "; in a single step it meets nothing but the initial state" if alone else ""
         said = (
             f"‖{symptoms.symbol(first.param)}‖ is {first.gradient:.3g}: {typeset(first.param)} {what}"
-            f"{also([weight.param for weight in found[1:]])}."
+            f"{also([weight.param for weight in found[1:]])}{why}."
         )
         yield {"gradient": first.gradient, "weight": first.norm}, {"parameter": first.param}, said
 
@@ -278,6 +356,9 @@ def imbalance(symptoms: Symptoms, limit: float) -> Iterator[Evidence]:
         yield {"ratio": ratio, "most": most.relative, "least": least.relative}, {"parameter": least.param}, said
 
 
+FAR = 10
+"""Lags above it are far: a network in which nothing comes from there has no memory to speak of."""
+
 _ROUNDING = 1e-9
 """What a figure that should be exactly at a limit may miss it by."""
 
@@ -287,6 +368,20 @@ def jacobian_name(spectrum: Spectrum, of: int | str, by: int | str) -> str:
     ends = (", ".join(f"{spectrum.prefix}{state}{step}" for state in spectrum.state.split(", ")) for step in (of, by))
     above, below = (f"({typeset(end)})" if "," in end else typeset(end) for end in ends)
     return f"∂{above}/∂{below}"
+
+
+def of_layer(symptoms: Symptoms, spectrum: Spectrum) -> str:
+    """` of l2.bwd`, where there are several; nothing where there is one."""
+    return f" of {spectrum.prefix.rstrip('.')}" if len(symptoms.spectra) > 1 else ""
+
+
+def changes(symptoms: Symptoms) -> str:
+    """How a gradient changes by a step, in every layer: `gradients change ×0.65 a step (l1), ×0.7 (l2)`."""
+    several = len(symptoms.spectra) > 1
+    rates = [float(np.nanmean(spectrum.growth)) for spectrum in symptoms.spectra]
+    layers = [f" ({spectrum.prefix.rstrip('.')})" if several else "" for spectrum in symptoms.spectra]
+    told = [f"×{rate:.3g}{' a step' * (place == 0)}{layers[place]}" for place, rate in enumerate(rates)]
+    return f"gradients change {', '.join(told)}"
 
 
 def located(spectrum: Spectrum, step: int | None = None) -> Where:

@@ -91,7 +91,8 @@ class Units:
         op: the activation, or another op where the kind is none: a state h or c.
         keeps: the gate that it is, or is worked out from, if it multiplies a state on its way to the next step.
         steps: (m,);  layer: counted from 1.
-        flat: (m,) part of the units (and instances) that are saturated; NaN where op is no smooth activation.
+        flat: (m,) part of the units (and instances) that are saturated, of relu units that are 0; NaN where op is no
+            activation.
         closed, open: (m,) part with a value below CLOSED, above OPEN.
         always_flat: (d,) True where a unit is saturated at every step;  dead: where a relu never is above 0.
         spread: (d,) largest less smallest value of a unit over steps and instances.
@@ -166,6 +167,7 @@ class Symptoms:
         every_loss: whether they are all.
         gains: prefix -> (σ_max(W), γ) of the layers of an Elman network.
         truncations: by the lag at which backpropagation would be cut.
+        truncate: the lag that was given, if any.
     """
 
     target: str
@@ -181,6 +183,7 @@ class Symptoms:
     routes: tuple[Route, ...]
     weights: tuple[Weight, ...]
     truncations: tuple[Truncation, ...]
+    truncate: int | None = None
 
     def symbol(self, param: str | None = None) -> str:
         """The gradient of a parameter, of the target where none is named: ∂L₄/∂W."""
@@ -229,6 +232,7 @@ def symptoms(
         routes,
         weights,
         cuts,
+        truncate,
     )
 
 
@@ -334,7 +338,7 @@ def _units(unrolled: Unrolled, kind: str, names: list[str], keeps: str | None) -
         keeps,
         first["layer"],
         steps,
-        part(flat) if smooth else np.full(len(steps), np.nan),
+        part(flat) if first["op"] in SLOPES else np.full(len(steps), np.nan),
         part(values < CLOSED),
         part(values > OPEN),
         never & smooth,
