@@ -143,6 +143,11 @@ TRIGGERS = {
 """Rule -> a run on which it fires, and one as like it as possible on which it is silent."""
 
 
+def test_without_a_path_there_is_nothing_to_diagnose():
+    with pytest.raises(UnrollvizError, match="no path leads from L2 back to s5; ask for a parameter, or for a loss"):
+        uz.article().diagnose("s5", "L2")
+
+
 def test_every_rule_has_a_trigger_and_a_counterpart():
     assert set(TRIGGERS) == {rule.name for rule in RULES}
 

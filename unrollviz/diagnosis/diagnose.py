@@ -13,6 +13,7 @@ from unrollviz.diagnosis.rules import RULES, SEVERITIES, Finding, Rule
 from unrollviz.diagnosis.symptoms import Symptoms, symptoms
 from unrollviz.errors import NonFinite, UnrollvizError
 from unrollviz.export import Table
+from unrollviz.gradient import count_paths
 from unrollviz.graph import Graph
 from unrollviz.unrolled import Unrolled
 
@@ -69,11 +70,16 @@ def diagnose(
 ) -> Diagnosis:
     """Measure, and ask every rule. See `Diagnosis`, and `symptoms` for the arguments.
 
-    Raises UnrollvizError where there is no loss, or `truncate` is below 0."""
+    Raises UnrollvizError where there is no loss, no path from one to the target, or `truncate` is below 0."""
     if not losses and broken is None:
         raise UnrollvizError("there is no loss to diagnose; name one, such as L1, or leave losses out for all of them")
     if truncate is not None and truncate < 0:
         raise UnrollvizError(f"truncate is {truncate}; give a number of steps, 0 or more, or leave it out")
+    if losses and count_paths(level, losses, target) == 0:
+        raise UnrollvizError(
+            f"no path leads from {'any loss' if len(losses) > 1 else losses[0]} back to {target}; "
+            "ask for a parameter, or for a loss that depends on it"
+        )
     return judged(symptoms(unrolled, level, target, losses, truncate, broken))
 
 
