@@ -25,7 +25,7 @@ from unrollviz.cli.learn import learn
 from unrollviz.cli.paths import paths
 from unrollviz.cli.plot import plot
 from unrollviz.cli.render import render
-from unrollviz.cli.terminal import say
+from unrollviz.cli.terminal import leave_stdout, say
 from unrollviz.cli.train import train
 from unrollviz.cli.tree import tree
 from unrollviz.cli.values import values
@@ -123,6 +123,11 @@ def main() -> None:
         code = _fail(str(error))
     except click.ClickException as error:
         code = _fail(error.format_message())
+    except OSError as error:  # of files BadFile tells: this is of a stream, which has no name
+        if error.filename is not None:
+            raise
+        leave_stdout()
+        code = _fail(f"the output cannot be written: {error.strerror or error}; write elsewhere")
     except MemoryError:
         code = _fail("this takes more memory than there is; give fewer steps, instances or units")
     except (click.Abort, KeyboardInterrupt):
