@@ -498,6 +498,17 @@ def test_help_names_every_choice():
         assert command in output("--help")
 
 
+def test_help_tells_defaults_as_they_are():
+    text = " ".join(output("check", "--help").split())
+    assert "8; 3 of the article's network" in text
+    assert "as Network.init and PyTorch" in text
+    assert "--param l1.W_f" in text
+    assert from_json("info", "--steps", "2")["parameters"]["W"] == [8, 8]
+    assert from_json("info")["parameters"]["W"] == [3, 3]
+    told = " ".join(output("tree", "--help").split())
+    assert "summed in one line where they are several; a single one is shown, closed" in told
+
+
 def test_without_a_command_and_a_terminal_it_is_the_help():
     assert output() == output("--help")
 

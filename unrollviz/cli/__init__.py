@@ -5,6 +5,7 @@ Heavy modules are imported inside the commands, so that --help and completion an
 
 from __future__ import annotations
 
+import errno
 import io
 import signal
 import sys
@@ -103,6 +104,8 @@ for command in COMMANDS:
     cli.add_command(command)
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
 DIGITS = 100_000
 """Of a number read or written: an LSTM of 11,000 steps has more paths than the 4,300 digits that Python allows."""
 
@@ -124,7 +127,7 @@ def main() -> None:
     except click.ClickException as error:
         code = _fail(error.format_message())
     except OSError as error:  # of files BadFile tells: this is of a stream, which has no name
-        if error.filename is not None:
+        if error.filename is not None or error.errno not in _FULL:
             raise
         leave_stdout()
         code = _fail(f"the output cannot be written: {error.strerror or error}; write elsewhere")
