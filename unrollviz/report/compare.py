@@ -100,7 +100,8 @@ def diff_rows(found: Comparison, top: int) -> list[str]:
 
 
 def _of(found: Comparison) -> str:
-    return "L" if found.losses is None else loss_sum(found.losses, len(found.losses) + 1)
+    every = max(found.a.steps, found.b.steps)
+    return "L" if found.losses is None else loss_sum(found.losses, every)
 
 
 def _sides(found: Comparison) -> list[str]:
