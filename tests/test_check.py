@@ -354,3 +354,14 @@ def test_a_dropped_path_is_found_in_any_network(recipe):
         without = sum((other.term for other in found if other.rank != path.rank), start=np.zeros_like(whole))
         if np.abs(path.term).max() > 1e-12 * S:
             assert relative(without - whole, S) > BOUNDS["paths_vs_reverse"]
+
+
+def test_central_differences_need_forward_passes_and_no_graph_of_each(monkeypatch, run):
+    """So that a model of thousands of parameters is checked in seconds: a graph takes ten times the pass itself."""
+    traced, passes = [], []
+    once, again = check_module.unroll_batch, check_module.Plan.run
+    monkeypatch.setattr(check_module, "unroll_batch", lambda *given: traced.append(given) or once(*given))
+    monkeypatch.setattr(check_module.Plan, "run", lambda *given: passes.append(given) or again(*given))
+    assert run.check().ok
+    assert len(traced) == 1
+    assert len(passes) > 100

@@ -224,6 +224,164 @@ def test_text_files_and_arrays(tmp_path):
     assert "T = 4 steps, B = 2 instances" in text
 
 
+def test_losses_given_twice_are_summed():
+    both = from_json("flow", "--loss", "L3", "--loss", "L4", "--by", "loss")
+    assert [row["label"] for row in both["rows"]] == [3, 4]
+    assert both["total_norm"] == pytest.approx(np.linalg.norm(uz.article().gradient("W", ["L3", "L4"])), rel=1e-13)
+    assert "∂(L₃ + L₄)/∂W by lag" in output("flow", "--loss", "L3", "--loss", "L4")
+    for command in (["paths"], ["tree"], ["paths", "--detail", "unit"]):
+        assert from_json(*command, "--loss", "L3", "--loss", "L4")["loss"] == "L3+L4"
+    assert "∂(L₃ + L₄)/∂W" in output("plot", "lag", "--loss", "L3", "--loss", "L4")
+    assert "L3+L4 is a sum" in fails("explain", "--loss", "L3", "--loss", "L4", "--param", "W")
+
+
+def test_the_loss_L_is_the_sum_of_all():
+    assert output("paths", "--loss", "L") == output("paths")
+    assert "∂L/∂W by lag" in output("flow", "--loss", "L")
+
+
+def test_explain_takes_its_words_as_options_too():
+    said = output("explain", "L4", "U", "--no-numbers")
+    for words in (
+        ["--loss", "L4", "--param", "U"],
+        ["L4", "--param", "U"],
+        ["U", "--loss", "L4"],
+        ["L4", "U", "--loss", "L4"],
+    ):
+        assert output("explain", *words, "--no-numbers") == said
+    assert "both say what to explain" in fails("explain", "L4", "W", "--loss", "L3")
+    assert "both say what to explain" in fails("explain", "L4", "--loss", "L3")
+    assert "one too many" in fails("explain", "L4", "W", "U")
+
+
+# ----------------------------------------------------------------------------------------- model files
+
+
+NOTE = "note: 10 steps of random numbers, not your data; give --data FILE.npz\n"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A folder with an LSTM, one of two layers, and data for both."""
+    folder = tmp_path_factory.mktemp("files")
+    uz.Network.init("lstm", 3, 10, 5).save(folder / "model.safetensors")
+    uz.Network.init("lstm", 3, 4, 5, layers=2).save(folder / "two.safetensors")
+    rng = np.random.default_rng(0)
+    np.savez(folder / "seq.npz", xs=rng.standard_normal((6, 3)), targets=rng.integers(0, 5, 6))
+    np.savez(folder / "wide.npz", xs=rng.standard_normal((2, 3, 3)), targets=rng.integers(0, 5, (2, 3)))
+    (folder / "seq.csv").write_text("1,2,3\n", encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["flow", "model.safetensors"],
+        ["flow", "model.safetensors", "--json"],
+        ["values", "h", "model.safetensors"],
+        ["explain", "L4", "W_f", "model.safetensors"],
+        ["plot", "lag", "model.safetensors"],
+        ["debug", "model.safetensors"],
+        ["diff", "model.safetensors", "two.safetensors", "--param-b", "l1.W_f"],
+        ["train", "model.safetensors", "--epochs", "1"],
+        ["render", "model.safetensors", "-o", "picture.svg"],
+    ],
+    ids=lambda arguments: " ".join(arguments[:3]),
+)
+def test_a_model_without_data_is_told_to_be_shown_on_random_numbers(files, arguments):
+    done = run(*arguments, cwd=files)
+    assert (done.returncode, done.stderr) == (0, NOTE)
+    assert "note:" not in done.stdout
+
+
+def test_who_asked_for_random_numbers_or_gave_data_is_told_nothing(files):
+    for words in (["--steps", "6"], ["--data", "seq.npz"]):
+        output("flow", "model.safetensors", *words, cwd=files)
+    output("flow", "--cell", "lstm")
+    assert output("info", "model.safetensors", cwd=files)
+    assert "did you mean L10?" in fails("flow", "model.safetensors", "--loss", "L11", cwd=files)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["flow", "two.safetensors", "--param", "l0.W_f"], "did you mean l1.W_f?"),
+        (["flow", "model.safetensors", "--param", "l0.W_f"], "did you mean W_f?"),
+        (["paths", "two.safetensors", "--param", "rnn.weight_hh_l1"], "l2.W_i, l2.W_f, l2.W_g, l2.W_o here"),
+        (["check", "model.safetensors", "--param", "weight_hh_l0"], "is W_i, W_f, W_g, W_o here"),
+        (["values", "bias_hh_l0", "--cell", "gru"], "b_r, b_z, b_hn here, of r and z the sum of both biases"),
+        (["diagnose", "--param", "rnn.bias_ih_l0"], "is b here, the sum of both biases"),
+        (["tree", "--param", "fc.weight"], "is V here"),
+        (["flow", "model.safetensors", "--data", "seq.npz", "--seed", "3"], "--seed is of random numbers"),
+        (["flow", "--data", "seq.csv"], 'np.savez("seq.npz", xs=…, targets=…)'),
+        (["flow", "seq.csv"], "an experiment (.toml)"),
+        (
+            ["flow", "model.safetensors", "--data", "seq.npz", "--criterion", "squared_error"],
+            "targets has shape (6,) and type int64; this loss asks for numbers (T, k) or (T, B, k) with k = 5",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_model_is_said_in_its_words(files, arguments, said):
+    assert said in fails(*arguments, cwd=files)
+
+
+def test_info_says_that_two_biases_become_one(files):
+    text = output("info", "model.safetensors", cwd=files)
+    count = int(uz.Network.load(files / "model.safetensors").count_parameters())
+    assert f"bias_ih and bias_hh are added up: {count + 40} parameters in the file, {count} here" in text
+
+
+def test_a_terminal_is_told_which_axis_is_time_where_there_are_more_instances(files):
+    asked = [*UNROLLVIZ, "flow", "model.safetensors", "--data"]
+    for data, told in (("wide.npz", True), ("seq.npz", False)):
+        reader, terminal = pty.openpty()
+        subprocess.run([*asked, data], stdout=subprocess.PIPE, stderr=terminal, check=True, cwd=files)
+        os.write(terminal, b".")
+        os.close(terminal)
+        assert (
+            b"note: T = 2 steps, B = 3 instances: of the axes of xs, steps come first" in os.read(reader, 65536)
+        ) == told
+    assert run(*asked[len(UNROLLVIZ) :], "wide.npz", cwd=files).stderr == ""
+
+
+# ------------------------------------------------------------------------------------------ values
+
+
+def test_values_count_from_0_and_show_every_unit_to_a_pipe(files):
+    text = output("values", "h", "model.safetensors", "--data", "seq.npz", cwd=files)
+    heading = next(line for line in text.splitlines() if "norm" in line)
+    assert heading.split() == ["norm", *map(str, range(10))]
+    assert "…" not in text
+    cut = output("values", "h", "model.safetensors", "--data", "seq.npz", "--limit", "3", cwd=files)
+    assert "⋯ 7 more, which --json and -o FILE.csv have" in cut
+
+
+def test_values_show_as_many_units_as_a_terminal_has_room_for(files):
+    reader, terminal = pty.openpty()
+    environment = {**os.environ, "COLUMNS": "60", "PYTHONIOENCODING": "utf-8"}
+    asked = [*UNROLLVIZ, "values", "h", "model.safetensors", "--data", "seq.npz"]
+    subprocess.run(asked, stdout=terminal, check=True, cwd=files, env=environment)
+    os.close(terminal)
+    lines = os.read(reader, 65536).decode("utf-8").splitlines()
+    assert max(map(len, lines)) <= 60
+    assert any("⋯ 5 more" in line for line in lines)
+
+
+def test_values_of_a_parameter_are_its_numbers(files, tmp_path):
+    W = uz.article().network.params["W"]
+    found = from_json("values", "W")
+    assert (found["param"], found["shape"]) == ("W", [3, 3])
+    np.testing.assert_array_equal(found["value"], W)
+    lines = output("values", "W").splitlines()
+    assert lines[2].split() == ["0", "1", "2"]
+    assert lines[5].split() == ["1", *(f"{entry:.4f}" for entry in W[1])]
+    output("values", "W", "-o", "W.csv", cwd=tmp_path)
+    written = np.loadtxt(tmp_path / "W.csv", delimiter=",", skiprows=1)
+    np.testing.assert_array_equal(written[:, 1:], W)
+    assert output("values", "c", "--cell", "lstm").startswith("the values of c by step")
+    assert "unknown kind of node or parameter 'Q'; choose one of s, x," in fails("values", "Q")
+
+
 # ------------------------------------------------------------------------------------------ bad input
 
 
@@ -249,6 +407,11 @@ def test_text_files_and_arrays(tmp_path):
         (["info", "--data", "none.npz"], "none.npz: cannot be read"),
         (["explain", "L4", "Q"], "unknown parameter or node 'Q'"),
         (["explain", "L6"], "did you mean L5?"),
+        (["paths", "--steps", "40", "--loss", "L41"], "did you mean L40? choose one of L1 … L40\n"),
+        (["paths", "--loss", "L0"], "did you mean L1? choose one of L1 … L5\n"),
+        (["flow", "--cell", "lstm", "--by", "uses:inputs"], "choose one of weights, highway, W_i, W_f, W_g, W_o, f\n"),
+        (["flow", "--param", "W[0,1]"], "unrollviz paths --param 'W[0,1]' --detail unit"),
+        (["explain", "L4", "W[0,1]"], 'detail="unit"'),
         (["explain", "L4", "W", "--cell", "lstm"], "several W here; choose one of W_i, W_f, W_g, W_o"),
         (["render", "--highlight", "s2,W", "-o", "x.svg"], "--highlight 's2,W' is no path"),
         (["render", "-o", "no/such/folder.svg"], "there is no folder"),
@@ -335,6 +498,17 @@ def test_help_names_every_choice():
         assert command in output("--help")
 
 
+def test_help_tells_defaults_as_they_are():
+    text = " ".join(output("check", "--help").split())
+    assert "8; 3 of the article's network" in text
+    assert "as Network.init and PyTorch" in text
+    assert "--param l1.W_f" in text
+    assert from_json("info", "--steps", "2")["parameters"]["W"] == [8, 8]
+    assert from_json("info")["parameters"]["W"] == [3, 3]
+    told = " ".join(output("tree", "--help").split())
+    assert "summed in one line where they are several; a single one is shown, closed" in told
+
+
 def test_without_a_command_and_a_terminal_it_is_the_help():
     assert output() == output("--help")
 
@@ -366,6 +540,14 @@ def test_a_closed_pipe_is_quiet():
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, encoding="utf-8")
     assert "Traceback" not in done.stderr
     assert done.stdout.startswith("∂L/∂W")
+
+
+@pytest.mark.parametrize("arguments", [["flow"], ["flow", "--json"], ["--help"], ["flow", "--help"]], ids=" ".join)
+def test_a_full_disk_is_one_line(arguments):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*UNROLLVIZ, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    said = "unrollviz: error: the output cannot be written: No space left on device; write elsewhere\n"
+    assert (done.returncode, done.stderr) == (2, said)
 
 
 def test_ascii_terminals_are_served_too():

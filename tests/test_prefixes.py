@@ -538,6 +538,9 @@ def test_the_command_says_that_no_path_leads_there():
         (["--at", ""], "unknown start of a path ''"),
         (["--depth", "-1"], "--depth"),
         (["--min-share", "x"], "--min-share"),
+        (["--min-share", "20"], "20 is no share; give a number from 0 to 1: 20 % is 0.2, or 20%"),
+        (["--min-share", "101%"], "give a number from 0 to 1"),
+        (["--min-share", "-0.1"], "give a number from 0 to 1"),
         (["--param", "w"], "did you mean W?"),
     ],
 )
@@ -547,6 +550,10 @@ def test_bad_input_is_one_line(arguments, said):
     )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert said in done.stderr
+
+
+def test_a_share_is_a_number_or_a_percentage():
+    assert output("--min-share", "20%") == output("--min-share", "0.2") != output("--min-share", "0.5%")
 
 
 def test_help_teaches():

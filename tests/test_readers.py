@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import unrollviz as uz
 from unrollviz.cells import CELLS, Cell, add, gated, mul, one_minus, tanh
 from unrollviz.errors import BadFile, MissingExtra, ShapeError, UnknownName
 from unrollviz.readers.npz import read as read_npz
-from unrollviz.readers.pytorch_names import from_state_dict, to_state_dict
+from unrollviz.readers.pytorch_names import from_state_dict, ours, to_state_dict
 from unrollviz.readers.weights import from_torch, load, save
 
 SHAPES = list(itertools.product(("elman", "gru", "lstm"), (1, 2, 3), (False, True)))
@@ -195,6 +196,20 @@ def state_dict(prefix="rnn.", gates=4, layers=1, bidirectional=False, n=4, d=3, 
         tensors[f"{readout}weight"] = rng.standard_normal((k, d * (1 + bidirectional)))
         tensors[f"{readout}bias"] = rng.standard_normal(k)
     return tensors
+
+
+@pytest.mark.parametrize("cell", ["elman", "gru", "lstm"])
+@pytest.mark.parametrize(("layers", "bidirectional"), [(1, False), (1, True), (2, False), (2, True)])
+def test_every_name_of_pytorchs_is_answered_with_ours(cell, layers, bidirectional):
+    network = uz.Network.init(cell, 4, 3, 2, layers=layers, bidirectional=bidirectional)
+    tensors, _ = to_state_dict(network)
+    answered = {name: re.findall(r"[\w.]*\b[UWVbc](?:_[a-z]+)?(?![\w.])", ours(name, network)) for name in tensors}
+    for name, found in answered.items():
+        same = [one for one in found if one in network.params]
+        assert same == found, name
+        assert sum(len(network.params[one]) for one in found) == len(tensors[name]), name
+    assert {one for found in answered.values() for one in found} == set(network.params)
+    assert ours("rnn.weight_hh_l7", network) == ours("W_x", network) == ours("l0.Q", network) == ""
 
 
 def test_rows_become_gates_in_pytorchs_order():

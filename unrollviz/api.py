@@ -118,13 +118,13 @@ class Run(unrolling.Unrolled):
         return self._ways[key]
 
     def loss_names(self, losses: str | Sequence[str] | None = None) -> list[str]:
-        """`losses` as a list of valid names; all of them where None.
+        """`losses` as a list of valid names, of a text such as `L3+L4` too; all of them where None or `L`, their sum.
 
         Raises UnknownName, with the nearest loss."""
         known = names_of(self.graph, "loss")
-        if losses is None:
+        if losses is None or losses == "L":
             return known
-        chosen = [losses] if isinstance(losses, str) else list(losses)
+        chosen = losses.replace(" ", "").split("+") if isinstance(losses, str) else list(losses)
         valid = set(known)
         for name in chosen:
             if name not in valid:
@@ -218,7 +218,9 @@ class Run(unrolling.Unrolled):
         self, params: Sequence[str] | None = None, progress: Callable[[str], None] = lambda param: None
     ) -> checking.Report:
         """Path sum, reverse sweep, forward mode and central differences against each other."""
-        return checking.check(self, params, progress)
+        known = self.graph
+        named = None if params is None else [name if name in known else self.target_named(name) for name in params]
+        return checking.check(self, named, progress)
 
     def diagnose(
         self,
@@ -248,6 +250,8 @@ class Run(unrolling.Unrolled):
         """
         if format not in EXPLAINED:
             raise UnknownName("format", format, EXPLAINED)
+        if loss != "L" and len(self.loss_names(loss)) > 1:
+            raise UnrollvizError(f"{loss} is a sum; explain one loss, or L, the sum of all")
         one, total = EXPLAINED[format]
         if loss == "L":
             return total(self, self.flow(param, by="loss"), numbers)
@@ -316,9 +320,14 @@ class Run(unrolling.Unrolled):
         if name not in self.graph and several:
             raise UnrollvizError(f"there are several {name} here; choose one of {', '.join(several)}")
         if name.partition("[")[0] in self.graph and re.fullmatch(r"\S+\[\d+(, ?\d+)*\]", name):
-            raise UnrollvizError(f"{name} is one entry of a node; paths from neuron to neuron lead there: detail unit")
+            raise UnrollvizError(
+                f"{name} is one entry of a node; paths from neuron to neuron lead there: unrollviz paths --param "
+                f"'{name}' --detail unit (in Python: detail=\"unit\"); or ask for all of {name.partition('[')[0]}"
+            )
         if name not in self.graph:
-            raise UnknownName("parameter or node", name, self.graph)
+            from unrollviz.readers.pytorch_names import ours
+
+            raise UnknownName("parameter or node", name, self.graph, ours(name, self.network))
         if self.graph.nodes[name]["role"] == "loss":
             raise UnrollvizError(f"{name} is a loss, where paths begin; ask for a parameter or another node")
         return name

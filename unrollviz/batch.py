@@ -133,6 +133,12 @@ def _targets(
     """(T, B, k). Whole numbers are class ids only where targets are "distributions"; with readout "last", one target an
     instance is put at every step, of which its last one counts."""
     given = as_array(targets, "targets")
+    shaped = given.ndim in (2, 3) and given.shape[-1] == width
+    if kind != "distributions" and given.dtype.kind in "biuf" and given.size and not shaped:
+        raise ShapeError(
+            f"targets has shape {given.shape} and type {given.dtype}; this loss asks for {kind} (T, k) or (T, B, k) "
+            f"with k = {width}{', not for class ids' if given.dtype.kind in 'iu' else ''}"
+        )
     if kind != "distributions" and given.dtype.kind in "biu":
         given = given.astype(np.float64)
     instances = len(lengths)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -40,15 +41,16 @@ class UnknownName(UnrollvizError):
     Attributes:
         name: what was asked for.
         nearest: the most similar valid name, or None.
+        advice: what is said instead of the nearest name and the choices, where more is known; else empty.
     """
 
-    def __init__(self, kind: str, name: str, choices: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, choices: Iterable[str], advice: str = "") -> None:
         name, valid = str(name), list(choices)
         nearest = nearest_name(name, valid)
-        shown = ", ".join(valid[:12]) + (", …" if len(valid) > 12 else "")
         hint = f"did you mean {nearest}? " if nearest else ""
-        super().__init__(f"unknown {kind} '{name}'; {hint}choose one of {shown}")
+        super().__init__(f"unknown {kind} '{name}'; {advice or f'{hint}choose one of {listed(valid)}'}")
         self.name = name
+        self.advice = advice
         self.nearest = nearest
 
 
@@ -84,8 +86,42 @@ class MissingExtra(UnrollvizError):
         super().__init__(f"{what} needs an optional part; install it with: pip install 'unrollviz[{extra}]'")
 
 
+_NUMBERED = re.compile(r"(.*[^0-9])([0-9]{1,9})", re.DOTALL)
+
+
 def nearest_name(name: str, choices: Iterable[str]) -> str | None:
-    """The valid name most like `name` (letter case ignored), or None when none is close."""
+    """The valid name most like `name` (letter case ignored), or None when none is close; of a series that ends before
+    it, the nearest number: L40 for L41, not L4."""
     by_lower = {choice.lower(): choice for choice in choices}
-    found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
-    return by_lower[found[0]] if found else None
+    numbered = _NUMBERED.fullmatch(name.lower())
+    if numbered is not None and name.lower() not in by_lower:
+        stem, number = numbered[1], int(numbered[2])
+        series = [int(found[2]) for choice in by_lower if (found := _NUMBERED.fullmatch(choice)) and found[1] == stem]
+        nearest = min(series, key=lambda one: abs(one - number), default=number)
+        if 0 < abs(nearest - number) <= len(series):  # s33 of five is another slip
+            return by_lower[f"{stem}{nearest}"]
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    return by_lower[close[0]] if close else None
+
+
+def listed(names: Iterable[str], most: int = 16) -> str:
+    """The first `most` of them, a series without a gap being one: `U, W, s1 … s40, …`."""
+    kinds: dict[tuple[str, bool], list[tuple[int, str]]] = {}
+    for name in names:
+        numbered = _NUMBERED.fullmatch(name)
+        stem, number = (name, -1) if numbered is None else (numbered[1], int(numbered[2]))
+        kinds.setdefault((stem, numbered is not None), []).append((number, name))
+    shown: list[str] = []
+    for (_, counted), kind in kinds.items():
+        numbers = sorted(kind)
+        if (
+            counted
+            and len(kind) > 3
+            and [number for number, _ in numbers] == [*range(numbers[0][0], numbers[-1][0] + 1)]
+        ):
+            shown.append(f"{numbers[0][1]} … {numbers[-1][1]}")
+        else:
+            shown += [name for _, name in kind]
+        if len(shown) > most:
+            break
+    return ", ".join(shown[:most]) + (", …" if len(shown) > most else "")

@@ -23,7 +23,7 @@ from unrollviz.readers.weights import load
 from unrollviz.samples import SAMPLES, Sample, article_parts, spell
 from unrollviz.training.checkpoints import is_checkpoint
 from unrollviz.training.checkpoints import read as read_checkpoint
-from unrollviz.training.rundata import RunData
+from unrollviz.training.rundata import DATA, RunData
 from unrollviz.training.runs import is_run, opened
 from unrollviz.training.state import Training
 from unrollviz.unrolled import check_size, unroll_batch
@@ -106,6 +106,21 @@ def _of_run(file: Path, iteration: int | None, limit: int) -> Network:
         raise UnrollvizError(f"{clean(file.name)} is one checkpoint; name the folder of the run: RUN@{iteration}")
     folder = opened(file, limit)
     return folder.last.network.replace(**folder.at(iteration).params)
+
+
+def invented(experiment: Experiment) -> int | None:
+    """How many random steps `run` makes up for a model file of which nobody has said what it is run on; else None."""
+    file = experiment.model.file
+    if file is None or experiment.data != DataPart():
+        return None
+    return None if (file / DATA).is_file() else RANDOM_STEPS
+
+
+def draws(experiment: Experiment) -> bool:
+    """Whether the seed decides anything: the weights, or the data."""
+    data = experiment.data
+    drawn = data.steps is not None or data.sample is not None or invented(experiment) is not None
+    return experiment.model.file is None or drawn
 
 
 def run(

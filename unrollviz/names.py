@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 
 _DIGITS = str.maketrans("0123456789-", "₀₁₂₃₄₅₆₇₈₉₋")
@@ -40,6 +41,13 @@ def derivative(of: str, by: str, *, direct: bool = False) -> str:
     """`∂L₄/∂W`; with `direct` the immediate partial derivative `∂⁺s₃/∂W`, every state held fixed."""
     above, below = (f"({name})" if " " in name else name for name in map(typeset, (of, by)))
     return f"∂{'⁺' if direct else ''}{above}/∂{below}"
+
+
+def loss_sum(losses: Sequence[str], every: int) -> str:
+    """The name of a sum of some of `every` loss: `L4`, `L3+L4`, `L3+…+L9`; `L` of all of them."""
+    if len(losses) == every != 1:
+        return "L"
+    return "+".join(losses if len(losses) < 4 else (losses[0], "…", losses[-1]))
 
 
 def clean(text: str, limit: int = 200) -> str:

@@ -195,7 +195,9 @@ class Network:
     ) -> Self:
         """A network with n `inputs`, d `hidden` units, k `outputs`, its parameters drawn by a scheme of SCHEMES.
 
-        The same seed gives the same numbers. With `learn_initial` the initial states are parameters, and begin at 0.
+        The same seed gives the same numbers. Where no scheme is given it is uniform, as in PyTorch; the command line
+        and `unrollviz.article` take orthogonal, with which gradients reach further back. With `learn_initial` the
+        initial states are parameters, and begin at 0.
 
         Raises:
             UnknownName: for an unknown cell, activation or scheme.

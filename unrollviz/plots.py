@@ -14,8 +14,8 @@ from unrollviz.diagnosis.symptoms import Route, crossed
 from unrollviz.errors import UnknownName
 from unrollviz.flows.flow import Flow, flow
 from unrollviz.flows.folds import grouping, kinds
-from unrollviz.graph import Graph
-from unrollviz.names import derivative, subscript, typeset
+from unrollviz.graph import Graph, names_of
+from unrollviz.names import derivative, loss_sum, subscript, typeset
 from unrollviz.sweep import FOLDS
 from unrollviz.unrolled import Unrolled
 
@@ -133,8 +133,8 @@ class Asked:
 
     @property
     def symbol(self) -> str:
-        """The derivative: ∂L₄/∂W of one loss, ∂L/∂W of several."""
-        return derivative(self.losses[0] if len(self.losses) == 1 else "L", self.target)
+        """The derivative: ∂L₄/∂W of one loss, ∂(L₃ + L₄)/∂W of some, ∂L/∂W of all."""
+        return derivative(loss_sum(self.losses, len(names_of(self.level, "loss"))), self.target)
 
     @property
     def symbol_of_one(self) -> str:

@@ -5,6 +5,7 @@ Heavy modules are imported inside the commands, so that --help and completion an
 
 from __future__ import annotations
 
+import errno
 import io
 import signal
 import sys
@@ -25,7 +26,7 @@ from unrollviz.cli.learn import learn
 from unrollviz.cli.paths import paths
 from unrollviz.cli.plot import plot
 from unrollviz.cli.render import render
-from unrollviz.cli.terminal import say
+from unrollviz.cli.terminal import leave_stdout, say
 from unrollviz.cli.train import train
 from unrollviz.cli.tree import tree
 from unrollviz.cli.values import values
@@ -103,6 +104,8 @@ for command in COMMANDS:
     cli.add_command(command)
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
 DIGITS = 100_000
 """Of a number read or written: an LSTM of 11,000 steps has more paths than the 4,300 digits that Python allows."""
 
@@ -123,6 +126,11 @@ def main() -> None:
         code = _fail(str(error))
     except click.ClickException as error:
         code = _fail(error.format_message())
+    except OSError as error:  # of files BadFile tells: this is of a stream, which has no name
+        if error.filename is not None or error.errno not in _FULL:
+            raise
+        leave_stdout()
+        code = _fail(f"the output cannot be written: {error.strerror or error}; write elsewhere")
     except MemoryError:
         code = _fail("this takes more memory than there is; give fewer steps, instances or units")
     except (click.Abort, KeyboardInterrupt):

@@ -13,11 +13,16 @@ from unrollviz.cli.terminal import progress, say, say_json
 
 
 @click.command(short_help="Prove the gradients by four independent methods.")
-@click.option("--param", help="One parameter.  [default: all of them]")
+@click.option("--param", help="Check this parameter only, which takes less time.  [default: all of them]")
 @model_options
 @json_option
 def check(param: str | None, as_json: bool, **model: Any) -> None:
-    """Prove the gradients: path sum = reverse sweep = forward mode = central differences. Exit 1 where they differ."""
+    """Prove the gradients: path sum = reverse sweep = forward mode = central differences. Exit 1 where they differ.
+
+    \b
+      unrollviz check
+      unrollviz check model.safetensors --data seq.npz --param l1.W_f    one parameter of a large model
+    """
     from unrollviz.report.check import check_json, check_text
 
     run = build(**model)

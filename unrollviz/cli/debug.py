@@ -14,7 +14,7 @@ import click
 
 from unrollviz.cli.model import split, unrolled
 from unrollviz.cli.options import detail_option, loss_option, model_options, optimizer_options, param_option
-from unrollviz.cli.terminal import say, waiting
+from unrollviz.cli.terminal import say, say_notes, waiting
 from unrollviz.errors import BadFile, UnrollvizError
 from unrollviz.names import clean
 
@@ -114,6 +114,7 @@ def debug(
     with waiting():
         begun = _begun(loss, param, model) if session is None else None
         opening = begun.first if begun is not None else _opening(session, loss, param, detail, model)
+    say_notes()
     if begun is None:
         sys.exit(open_debugger(opening, tour=not no_tour and not _typed()))
     sys.exit(open_debugger(opening, losses=loss, target=param, detail=detail, begun=begun))
@@ -208,6 +209,8 @@ def _described(model: dict[str, Any], shown: dict[str, Any]) -> Stepper:
     if instances is not None:
         raise UnrollvizError("--instances chooses among the data of a run's folder; give that as SPEC")
     run = unrolled(**model)
+    if shown["target"] is not None:
+        shown["target"] = run.target_named(shown["target"])
     if rule["optimizer"] is None:
         said = next((name for name in (*RULE, "iterations") if _given(name)), None)
         if said is not None:

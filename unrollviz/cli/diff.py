@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from unrollviz.cli.model import described
+from unrollviz.cli.model import described, tell_invented
 from unrollviz.cli.options import (
     Name,
     all_of,
@@ -125,6 +125,7 @@ def diff(
         runs = []
         for name, (experiment, limit) in zip(names, asked, strict=True):
             step(name)
+            tell_invented(experiment)
             runs.append(experiments.run(experiment, limit=limit, instances=instances))
         step("comparing")
         first, second = runs

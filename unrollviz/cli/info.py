@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from unrollviz.cli.model import described
+from unrollviz.cli.model import asked
 from unrollviz.cli.options import json_option, model_options
 from unrollviz.cli.terminal import say, say_json, waiting
 
@@ -19,7 +19,7 @@ def info(as_json: bool, **model: Any) -> None:
     from unrollviz import experiments
     from unrollviz.report.network import found_json, found_lines, found_text, info_json, info_text
 
-    experiment, limit = described(**model)
+    experiment, limit = asked(**model)
     found = experiments.found_model(experiment, limit)
     if found is not None and experiment.data == type(experiment.data)():
         say_json(found_json(found)) if as_json else say(found_text(found))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from unrollviz.cli.terminal import waiting
+from unrollviz.cli.terminal import note, waiting
 from unrollviz.errors import BadFile, UnrollvizError
 from unrollviz.names import clean
 
@@ -28,6 +29,11 @@ def split(spec: str) -> tuple[Path, int | None]:
     if max(map(len, os.fsencode(spec).split(b"/"))) > 255:  # what file systems allow
         raise BadFile(clean(spec, limit=60), "is no name that a file can have; check the path")
     return (Path(spec), None) if found is None or Path(spec).exists() else (Path(found[1]), int(found[2]))
+
+
+def is_spec(word: str) -> bool:
+    """Whether a word among others is a SPEC, by its ending, or as a run's folder that is there."""
+    return word.endswith((".toml", *SUFFIXES)) or (split(word)[0] / "checkpoint.npz").is_file()
 
 
 def described(
@@ -56,6 +62,11 @@ def described(
         experiment = read(spec)
     elif spec is not None:
         file, iteration = split(spec)
+        if file.suffix.lower() not in SUFFIXES and iteration is None and not file.is_dir():
+            endings = ", ".join(SUFFIXES)
+            raise BadFile(
+                clean(spec), f"cannot be read: give a model ({endings}), an experiment (.toml) or a run's folder"
+            )
         experiment = replace(experiment, model=replace(experiment.model, file=file, iteration=iteration))
     chosen: dict[str, Any] = {"text": text, "text_file": text_file, "file": data, "steps": steps, "sample": sample}
     given = {key: value for key, value in chosen.items() if value is not None}
@@ -87,14 +98,26 @@ def parts(**options: Any) -> tuple[Network, Sequence, int]:
     from unrollviz import experiments
 
     experiment, limit = described(**options)
-    return *experiments.assembled(experiment, limit=limit, instances=None), experiment.seed
+    found = experiments.assembled(experiment, limit=limit, instances=None)
+    tell_invented(experiment)
+    return *found, experiment.seed
+
+
+def asked(**options: Any) -> tuple[Experiment, int]:
+    """The same as `described`, for what only looks. Raises UnrollvizError too for a seed that nothing is drawn by."""
+    from unrollviz import experiments
+
+    experiment, limit = described(**options)
+    if options["seed"] is not None and not experiments.draws(experiment):
+        raise UnrollvizError("--seed is of random numbers, and here there are none: both model and data are read")
+    return experiment, limit
 
 
 def begin(**options: Any) -> Begun | None:
     """Its beginning, where the sequence is long; see `experiments.begun`."""
     from unrollviz import experiments
 
-    experiment, limit = described(**options)
+    experiment, limit = asked(**options)
     return experiments.begun(experiment, limit)
 
 
@@ -102,8 +125,26 @@ def unrolled(**options: Any) -> Run:
     """The network and sequence that SPEC and the options describe, unrolled."""
     from unrollviz import experiments
 
-    experiment, limit = described(**options)
-    return experiments.run(experiment, limit=limit)
+    experiment, limit = asked(**options)
+    tell_invented(experiment)
+    run = experiments.run(experiment, limit=limit)
+    if experiment.data.file is not None and run.instances > run.steps and sys.stderr.isatty():
+        note(f"{axes(run)}: of the axes of xs, steps come first")
+    return run
+
+
+def axes(run: Run) -> str:
+    """How many steps and instances there are, for whoever has put the axes of his data the other way round."""
+    return f"T = {run.steps} step{'s' * (run.steps != 1)}, B = {run.instances} instance{'s' * (run.instances != 1)}"
+
+
+def tell_invented(experiment: Experiment) -> None:
+    """Have it said, before what the command prints, that a model is shown on numbers that nobody gave."""
+    from unrollviz import experiments
+
+    steps = experiments.invented(experiment)
+    if steps is not None:
+        note(f"{steps} steps of random numbers, not your data; give --data FILE.npz")
 
 
 def build(**options: Any) -> Run:

@@ -71,7 +71,7 @@ data_options = all_of(
 sources = all_of(click.argument("spec", required=False, metavar="[SPEC]"), data_options)
 network_options = all_of(
     click.option("--cell", type=Name(table("cells", "CELLS")), help="elman, gru or lstm.  [default: elman]"),
-    click.option("--hidden", type=int, metavar="D", help="State units d.  [default: 3; 8 with text or data]"),
+    click.option("--hidden", type=int, metavar="D", help="State units d.  [default: 8; 3 of the article's network]"),
     click.option("--layers", type=int, metavar="N", help="Layers on top of each other.  [default: 1]"),
     click.option("--bidirectional", is_flag=True, default=None, help="Every layer reads in both directions."),
     click.option("--learn-initial", is_flag=True, default=None, help="Initial states are parameters."),
@@ -83,7 +83,8 @@ network_options = all_of(
     click.option(
         "--init",
         type=Name(table("network", "SCHEMES")),
-        help="How weights begin: uniform (±1/√d), xavier, orthogonal or identity.  [default: orthogonal]",
+        help="How weights begin: uniform (±1/√d, as Network.init and PyTorch), xavier, orthogonal or identity.  "
+        "[default: orthogonal]",
     ),
     click.option("--seed", type=click.IntRange(min=0), help="Of all random numbers.  [default: 0]"),
     click.option(
@@ -117,7 +118,19 @@ by_option = click.option(
     help="total, loss, entry (step k), lag (t - k), temporal (M[t,k]), route, uses, path. Give it twice for a product.",
 )
 
-loss_option = click.option("--loss", metavar="L4", help="One loss, L1 … LT.  [default: all of them]")
+
+def summed(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> str | None:
+    """`--loss L3 --loss L4` as `L3+L4`, which is how their sum is written everywhere; None where there is none."""
+    return "+".join(given) or None
+
+
+loss_option = click.option(
+    "--loss",
+    multiple=True,
+    callback=summed,
+    metavar="L4",
+    help="One of L1 … LT; given twice, their sum.  [default: L, the sum of all]",
+)
 param_option = click.option(
     "--param", help="U, W, V, b, c; W_f, l2.bwd.W_n; or any other node: s1, x2, a3.  [default: W, of an LSTM W_f]"
 )

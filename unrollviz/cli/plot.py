@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from unrollviz.cli.model import SUFFIXES, build
+from unrollviz.cli.model import build, is_spec
 from unrollviz.cli.options import Name, json_option, loss_option, model_options, param_option, table
 from unrollviz.cli.terminal import progress, say, say_json
 from unrollviz.errors import UnrollvizError
@@ -53,7 +53,7 @@ def plot(
     from unrollviz.plots import PLOTS
 
     words = [word for word in (name, model["spec"]) if word is not None]
-    model["spec"] = next((word for word in words if word.endswith((".toml", *SUFFIXES))), None)
+    model["spec"] = next(filter(is_spec, words), None)
     chosen, *extra = [*(word for word in words if word != model["spec"]), None]
     if chosen is not None and chosen not in PLOTS:
         raise UnknownName("plot", chosen, PLOTS)

@@ -84,16 +84,38 @@ def say_json(value: dict[str, Any]) -> None:
     _write([json.dumps(value, allow_nan=False) + "\n"])
 
 
+def note(line: str) -> None:
+    """A line for stderr, said once, when the command has something to show: an error is one line and needs no other."""
+    click.get_current_context().meta.setdefault(_NOTES, {})[line] = True
+
+
+def say_notes() -> None:
+    """Say what was noted: before anything is printed, or a screen opens."""
+    context = click.get_current_context(silent=True)
+    for line in {} if context is None else context.meta.pop(_NOTES, {}):
+        sys.stderr.write(f"note: {line}\n")
+        sys.stderr.flush()
+
+
+_NOTES = "unrollviz.notes"
+
+
 def _write(texts: Iterable[str]) -> None:
     """Write to stdout; where the reader of a pipe has seen enough, end quietly and with success."""
     _WAITING.clear()
+    say_notes()
     try:
         for text in texts:
             sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        leave_stdout()
         sys.exit(0)
+
+
+def leave_stdout() -> None:
+    """What is left in its buffer goes nowhere, so that Python does not try again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import click
@@ -9,6 +10,25 @@ import click
 from unrollviz.cli.model import build
 from unrollviz.cli.options import detail_option, json_option, loss_option, model_options, param_option
 from unrollviz.cli.terminal import say, say_json
+from unrollviz.names import clean
+
+
+class Share(click.ParamType[float]):
+    """A part of the whole from 0 to 1: 0.2, or 20%."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        text = str(value).strip()
+        try:
+            part = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        except ValueError:
+            part = math.nan
+        if not 0 <= part <= 1:
+            per_cent = 1 < part <= 100
+            hint = f": {part:g} % is {part / 100:g}, or {part:g}%" if per_cent else ", or from 0% to 100%"
+            self.fail(f"{clean(text)} is no share; give a number from 0 to 1{hint}.", param, ctx)
+        return part
 
 
 @click.command(short_help="The gradient branch by branch, each with its exact share, norm and number of paths.")
@@ -18,11 +38,11 @@ from unrollviz.cli.terminal import say, say_json
 @click.option("--depth", type=click.IntRange(0, 200), default=6, show_default=True, help="Levels of branches to open.")
 @click.option(
     "--min-share",
-    type=click.FloatRange(min=0),
+    type=Share(),
     default=0.01,
     show_default=True,
     metavar="SHARE",
-    help="Sum branches whose |share| is less in one line.",
+    help="Close branches whose |share| is less: 0.2, or 20%.",
 )
 @click.option("--limit", type=click.IntRange(1), default=10, show_default=True, help="Branches of one parent at most.")
 @click.option("--at", metavar="L4,yhat4,s4", help="Begin at this partial path instead of at the losses.")
@@ -43,7 +63,8 @@ def tree(
 
     A branch stands for all paths that begin like it, however many: their exact number, the norm of their sum and their
     share ⟨sum, G⟩/⟨G, G⟩ of the whole gradient G. Shares are signed, so that a light branch may hold heavy ones that
-    cancel. The branches of a parent add up to it: those below --min-share and beyond --limit are summed in one line.
+    cancel. The branches of a parent add up to it: those below --min-share and beyond --limit are summed in one line
+    where they are several; a single one is shown, closed.
     Nodes between which there is no choice stand in one line: s₉ → s₈ → s₇. A parameter at the end of a line ends its
     path; ⋯ there says that it goes on.
 

@@ -128,7 +128,7 @@ def diff(
     else:
         rows = by_fold(one, other, parts)
     sides = tuple(_side(asked, row, name) for asked, row, name in zip((one, other), rows, names, strict=True))
-    said = None if losses is None else tuple(dict.fromkeys(name for lost in chosen for name in lost))
+    said = None if losses in (None, "L") else tuple(dict.fromkeys(name for lost in chosen for name in lost))
     return _compared(", ".join(parts), said, sides, rows, _untested(a, b), _same_instances(a, b), partial)
 
 

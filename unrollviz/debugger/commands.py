@@ -170,7 +170,7 @@ def _list(stepper: Stepper, arguments: str) -> Answer:
 def _losses(stepper: Stepper, arguments: str) -> Answer:
     if not arguments:
         return Answer(stepper, [f"the backward pass starts at {', '.join(stepper.losses)}"])
-    names = "all" if arguments == "all" else arguments.replace(",", " ").split()
+    names = "all" if arguments in ("all", "L") else re.sub("[,+]", " ", arguments).split()
     return _there(go.chosen(stepper, losses=names))
 
 

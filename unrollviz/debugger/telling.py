@@ -236,7 +236,7 @@ def _contributions(count: int) -> str:
 def paths(stepper: Stepper, rows: int) -> list[str]:
     """The exact number of paths, and the first of them. Raises NonFinite where the gradient overflows."""
     found = stepper.run.paths(stepper.losses, stepper.target, detail=stepper.detail)
-    symbol = derivative(of_losses(stepper.losses), stepper.target)
+    symbol = derivative(of_losses(stepper.losses, stepper.run.graph), stepper.target)
     plural = "" if found.count == 1 else "s"
     norm = magnitude(found.total_norm, found.log10_total_norm)
     lines = [f"{symbol} is a sum over {integer(found.count)} path{plural}; its norm is {norm}"]

@@ -164,7 +164,7 @@ def _route(graph: Graph, by: str, chosen: str, most: int | None) -> Grouping:
     for name in names:
         members = [edges for kind, (group, edges) in known.items() if name in (kind, group)]
         if not members:
-            raise UnknownName("kind of edge", name, [*known, *(group for group in GROUPS if group in groups)])
+            raise UnknownName("kind of edge", name, [*(group for group in GROUPS if group in groups), *known])
         columns.append(Fold(cross=_count(frozenset().union(*members), most), joins=most is not None))
     if not names:
         raise UnrollvizError("nothing here carries a gradient through time, so that there are no routes")

@@ -21,6 +21,8 @@ class Found:
         ignored: the other names.
         readout: the name of the readout layer in the file.
         choices: the names of all layers that could be the readout.
+        stored: how many numbers `used` are in the file: more than parameters where two biases become one; 0 where
+            that is not known.
     """
 
     cell: str
@@ -32,6 +34,7 @@ class Found:
     ignored: tuple[str, ...]
     readout: str
     choices: tuple[str, ...]
+    stored: int = 0
 
     @cached_property
     def network(self) -> Network:

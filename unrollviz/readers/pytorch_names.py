@@ -95,6 +95,7 @@ def from_state_dict(
         ignored=tuple(name for name in tensors if name not in used),
         readout=chosen,
         choices=tuple(choices),
+        stored=sum(tensors[name].size for name in used),
     )
 
 
@@ -197,6 +198,35 @@ def _chosen_readout(
         if readout in (name, weight):
             return name
     raise UnknownName(f"readout of {width} states", clean(readout), choices)
+
+
+_LETTERS = {"weight_ih": "U", "weight_hh": "W", "bias_ih": "b", "bias_hh": "b"}
+_LINEAR = re.compile(r"(?:.*\.)?(weight|bias)")
+_LAYER_0 = re.compile(r"l0\.(.+)")
+
+
+def ours(name: str, network: Network) -> str:
+    """What to say of a parameter that was asked for by PyTorch's name, `rnn.weight_hh_l0`, or in a layer l0; empty
+    where it was not."""
+    if match := _LAYER_0.fullmatch(name):
+        same = [f"l1.{match[1]}", match[1]] if network.layers == 1 else [f"l1.{match[1]}"]
+        found = [one for one in same if one in network.params]
+        return f"layers are counted from 1, so that PyTorch's l0 is l1: did you mean {found[0]}?" if found else ""
+    if match := _NAME.fullmatch(name):
+        place = int(match["layer"] or 0) + 1, -1 if match["reverse"] else 1
+        prefixes = [layer.prefix for layer in network.stack if (layer.number, layer.direction) == place]
+        if match["kind"] not in _LETTERS or network.cell not in PYTORCH or not prefixes:
+            return ""
+        names = [f"{prefixes[0]}{_LETTERS[match['kind']]}{gate}" for gate in PYTORCH[network.cell]]
+        if match["kind"] == "bias_hh":
+            names = [f"{one.removesuffix('_n')}_hn" if one.endswith("b_n") else one for one in names]
+        summed = ", the sum of both biases" if match["kind"].startswith("bias") else ""
+        if summed and network.cell == "gru":
+            summed = ", of r and z the sum of both biases"
+        return f"what PyTorch calls so is {', '.join(names)} here{summed}"
+    if match := _LINEAR.fullmatch(name):
+        return f"what PyTorch calls so is {'V' if match[1] == 'weight' else 'c'} here, if it is the readout's"
+    return ""
 
 
 def listed(names: Iterable[str]) -> str:

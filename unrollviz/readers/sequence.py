@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
-from unrollviz.errors import nearest_name
+from unrollviz.errors import BadFile, nearest_name
 from unrollviz.names import clean
 from unrollviz.readers.limits import BYTES_LIMIT, bad, reading
 from unrollviz.readers.npz import read_arrays, read_names
@@ -25,7 +26,13 @@ def read_npz(path: str | Path, limit: int = BYTES_LIMIT) -> dict[str, npt.NDArra
 
     Raises BadFile, `path: reason`, for every kind of missing, broken or hostile file.
     """
-    names = read_names(path, limit)
+    try:
+        names = read_names(path, limit)
+    except BadFile as error:
+        if isinstance(error.__cause__, zipfile.BadZipFile):
+            how = 'np.savez("seq.npz", xs=…, targets=…)'
+            raise bad(path, f"not an .npz file, or a broken one; NumPy writes one: {how}") from error
+        raise
     for name in names:
         if name not in _ARRAYS and not _INITIAL_STATE.fullmatch(name):
             nearest = nearest_name(name, _ARRAYS)

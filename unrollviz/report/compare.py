@@ -11,7 +11,7 @@ from unrollviz.comparison.compare import Comparison, Side
 from unrollviz.comparison.matched import TIMES, Label
 from unrollviz.draw.beside import Beside
 from unrollviz.draw.text import UNDEFINED, bar, integer, magnitude, number, percent, table
-from unrollviz.names import clean, derivative, typeset
+from unrollviz.names import clean, derivative, loss_sum, typeset
 from unrollviz.report.figures import Json, exact
 
 LEVEL = 0.05
@@ -100,7 +100,8 @@ def diff_rows(found: Comparison, top: int) -> list[str]:
 
 
 def _of(found: Comparison) -> str:
-    return found.losses[0] if found.losses is not None and len(found.losses) == 1 else "L"
+    every = max(found.a.steps, found.b.steps)
+    return "L" if found.losses is None else loss_sum(found.losses, every)
 
 
 def _sides(found: Comparison) -> list[str]:

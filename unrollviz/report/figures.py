@@ -6,6 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from unrollviz.graph import Graph, names_of
+from unrollviz.names import loss_sum
+
 Json = dict[str, Any]
 
 
@@ -14,6 +17,7 @@ def exact(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def of_losses(losses: Sequence[str]) -> str:
-    """The name of the one loss, or L for the sum of all."""
-    return losses[0] if len(losses) == 1 else "L"
+def of_losses(losses: Sequence[str], graph: Graph | None = None) -> str:
+    """The name of one loss, `L3+L4` of some, L of all; without the graph, L1 … Ln are taken for all."""
+    known = [f"L{t}" for t in range(1, len(losses) + 1)] if graph is None else names_of(graph, "loss")
+    return loss_sum(losses, len(losses) if list(losses) == known else len(losses) + 1)

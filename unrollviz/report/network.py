@@ -74,6 +74,7 @@ def found_json(found: Found) -> Json:
         "outputs": network.outputs,
         "parameters": {name: list(value.shape) for name, value in network.params.items()},
         "n_parameters": int(network.count_parameters()),
+        "n_stored": found.stored or None,
         "readout": found.readout,
         "used": list(found.used),
         "ignored": list(found.ignored),
@@ -92,4 +93,10 @@ def found_lines(found: Found) -> list[str]:
     if found.ignored:
         shown = ", ".join(map(clean, found.ignored[:12]))
         lines.append(f"ignored: {shown}{', …' if len(found.ignored) > 12 else ''}")
+    count = int(found.network.count_parameters())
+    if found.stored > count:
+        lines.append(
+            f"PyTorch's bias_ih and bias_hh are added up{' (but of n)' if found.network.cell == 'gru' else ''}: "
+            f"{found.stored:,} parameters in the file, {count:,} here"
+        )
     return [*lines, ""]

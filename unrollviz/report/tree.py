@@ -67,7 +67,7 @@ def tree_json(tree: PrefixTree, start: Prefix, depth: int, min_share: float, lim
         above[branch.depth :] = [row]
     return {
         "param": tree.target,
-        "loss": of_losses(tree.losses),
+        "loss": of_losses(tree.losses, tree.graph),
         "count": tree.root.count,
         "total_norm": exact(tree.total_norm),
         "log10_total_norm": exact(tree.total.log10_norm),
@@ -78,7 +78,7 @@ def tree_json(tree: PrefixTree, start: Prefix, depth: int, min_share: float, lim
 
 def tree_text(tree: PrefixTree, start: Prefix, depth: int, min_share: float, limit: int) -> list[str]:
     """A line a branch: share with a bar, norm, exact number of paths, and its place in the tree."""
-    source, target = of_losses(tree.losses), typeset(tree.target)
+    source, target = of_losses(tree.losses, tree.graph), typeset(tree.target)
     symbol = derivative(source, tree.target)
     if tree.root.count == 0:
         return [f"{symbol}: no path leads from {typeset(source)} back to {target}."]
@@ -111,7 +111,7 @@ def _stems(branches: Sequence[Branch]) -> Iterator[str]:
 
 
 def _name(tree: PrefixTree, prefix: Prefix) -> str:
-    return prefix.node or of_losses(tree.losses)
+    return prefix.node or of_losses(tree.losses, tree.graph)
 
 
 def _words(tree: PrefixTree, branch: Branch) -> str:

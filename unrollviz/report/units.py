@@ -21,7 +21,7 @@ def units_json(run: Run, losses: str | Sequence[str] | None, to: str, k: int, by
     return {
         "param": str(paths.target),
         "shape": list(paths.gradient.shape),
-        "loss": of_losses(paths.losses),
+        "loss": of_losses(paths.losses, paths.graph),
         "detail": "unit",
         "count": paths.count,
         "total_norm": exact(paths.total_norm),
@@ -54,9 +54,9 @@ def units_json(run: Run, losses: str | Sequence[str] | None, to: str, k: int, by
 def units_text(run: Run, losses: str | Sequence[str] | None, to: str, k: int, by: str) -> list[str]:
     """A table of the k heaviest unit paths to `to`; what they cover together, and that no heavier one was missed."""
     paths = run.paths(losses, to, detail="unit")
-    symbol = derivative(of_losses(paths.losses), str(paths.target))
+    symbol = derivative(of_losses(paths.losses, paths.graph), str(paths.target))
     if paths.count == 0:
-        start = typeset(of_losses(paths.losses))
+        start = typeset(of_losses(paths.losses, paths.graph))
         return [f"{symbol}: no path leads from {start} back to {typeset(str(paths.target))}."]
     found = paths.top(k, by)
     count = f"{integer(paths.count)} path{'' if paths.count == 1 else 's'}"
