@@ -38,7 +38,7 @@ def paths_json(paths: PathSet, listed: Iterable[Path], terms: bool) -> Json:
     return {
         "param": paths.target,
         "shape": list(paths.gradient.shape),
-        "loss": of_losses(paths.losses),
+        "loss": of_losses(paths.losses, paths.graph),
         "count": paths.count,
         "total_norm": exact(paths.total_norm),
         "log10_total_norm": exact(paths.log10_total_norm),
@@ -72,7 +72,7 @@ def top_text(paths: PathSet, heaviest: Heaviest[Path]) -> list[str]:
     """A table of the heaviest paths, how much of the gradient they are, and what is proved of them."""
     if paths.count == 0:
         return _no_path(paths)
-    symbol = derivative(of_losses(paths.losses), paths.target)
+    symbol = derivative(of_losses(paths.losses, paths.graph), paths.target)
     what = f"the heaviest of {_counted(paths.count)}" if len(heaviest) < paths.count else _counted(paths.count)
     listable = paths.listable
     places = ([str(place)] for place in range(1, len(heaviest) + 1))
@@ -118,7 +118,7 @@ def paths_text(run: Run, paths: PathSet, listed: Sequence[Path]) -> list[str]:
     """A table of the listed paths with a bar for the share, and the sum of all against the reverse sweep."""
     if paths.count == 0:
         return _no_path(paths)
-    symbol = derivative(of_losses(paths.losses), paths.target)
+    symbol = derivative(of_losses(paths.losses, paths.graph), paths.target)
     lines = [f"{symbol} is a sum over {_counted(paths.count)}", ""]
     lines += table(_HEADINGS, _rows(listed), left=(1, 6))
     if len(listed) < paths.count:
@@ -147,7 +147,7 @@ def _rows(paths: Sequence[Path], numbered: bool = True) -> list[list[str]]:
 
 
 def _no_path(paths: PathSet) -> list[str]:
-    loss = of_losses(paths.losses)
+    loss = of_losses(paths.losses, paths.graph)
     return [f"{derivative(loss, paths.target)}: no path leads from {typeset(loss)} back to {typeset(paths.target)}."]
 
 

@@ -21,9 +21,9 @@ from unrollviz.draw.span import Folded
 from unrollviz.draw.style import MEANINGS
 from unrollviz.draw.text import integer
 from unrollviz.flows.flow import Flow
-from unrollviz.graph import Graph, edge_norm, formula
+from unrollviz.graph import Graph, edge_norm, formula, names_of
 from unrollviz.jacobians import frobenius
-from unrollviz.names import clean, derivative, typeset
+from unrollviz.names import clean, derivative, loss_sum, typeset
 from unrollviz.paths.pathset import PATH_LIMIT, Heaviest, Path, PathSet
 
 Json: TypeAlias = dict[str, Any]
@@ -272,5 +272,5 @@ def _certificate(paths: PathSet, found: Heaviest[Path]) -> Json:
 
 
 def losses_of(paths: PathSet) -> str:
-    """`L4`, or `L` for several."""
-    return paths.losses[0] if len(paths.losses) == 1 else "L"
+    """`L4`, `L3+L4` of some, `L` of all."""
+    return loss_sum(paths.losses, len(names_of(paths.graph, "loss")))
