@@ -509,6 +509,21 @@ def test_too_much_memory_is_refused_before_work_starts(article, monkeypatch):
 # ---------------------------------------------------------------- what is printed
 
 
+@pytest.mark.parametrize(
+    ("value", "log10", "wanted"),
+    [
+        (-0.25, math.log10(0.25), "-0.2500"),
+        (-0.0, -math.inf, "0.0000"),
+        (-0.0, -340.00001, "-1.000e-340"),
+        (0.0, -340.5, "3.162e-341"),
+        (-5e-324, -323.4, "-3.981e-324"),
+    ],
+)
+def test_a_contribution_is_written_with_its_sign_however_small(article, value, log10, wanted):
+    path = article.paths("L4", "W", detail="unit").top(1)[0]
+    assert contribution(replace(path, contribution=value, log10=log10)) == wanted
+
+
 def test_the_table_and_the_object(article):
     lines = units_text(article, "L4", "W", 5, "norm")
     assert lines[0] == "∂L₄/∂W: the heaviest of 1,440 paths from neuron to neuron, by |contribution|"

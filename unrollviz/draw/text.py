@@ -10,6 +10,7 @@ import numpy as np
 
 from unrollviz.arrays import Array
 from unrollviz.counts import integer as integer
+from unrollviz.magnitudes import scientific
 
 UNDEFINED = "–"
 
@@ -56,8 +57,7 @@ def magnitude(norm: float, log10: float) -> str:
     """A norm by its logarithm where it is too small for a float64: `3.162e-341`."""
     if norm > 1e-300 or not math.isfinite(log10):
         return number(norm)
-    power = math.floor(log10)
-    return f"{10 ** (log10 - power):.3f}e{power}"
+    return scientific(log10)
 
 
 def integers(count: int) -> list[str]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from unrollviz.api import Run
-from unrollviz.draw.text import bar, integer, number, percent, table
+from unrollviz.draw.text import bar, integer, magnitude, number, percent, table
 from unrollviz.names import clean, derivative, typeset
 from unrollviz.paths.path import Heaviest
 from unrollviz.paths.units import UnitPath, UnitPaths
@@ -86,11 +86,8 @@ def together(found: Heaviest[UnitPath], paths: UnitPaths) -> list[str]:
 
 def contribution(path: UnitPath) -> str:
     """Signed; also where it is smaller than any float: `-1.234e-400`."""
-    if path.contribution != 0 or path.log10 == -math.inf:
-        return number(path.contribution)
-    exponent = math.floor(path.log10)
-    sign = "-" if math.copysign(1.0, path.contribution) < 0 else ""
-    return f"{sign}{10 ** (path.log10 - exponent):.3f}e{exponent}"
+    sign = "-" if path.log10 > -math.inf and math.copysign(1.0, path.contribution) < 0 else ""
+    return sign + magnitude(path.norm, path.log10)
 
 
 def written(path: UnitPath, width: int = 60) -> str:
