@@ -5,7 +5,7 @@ import math
 import pytest
 
 from unrollviz.diagnosis.evidence import power_of_ten
-from unrollviz.draw.text import magnitude
+from unrollviz.draw.text import magnitude, number, percent
 from unrollviz.magnitudes import scientific
 from unrollviz.tui.numbers import figure
 
@@ -37,3 +37,23 @@ def test_rounding_carries_to_the_next_power_of_ten_wherever_one_is_written():
     assert figure(0.0, -340.001) == "1.0e-340"
     assert power_of_ten(-340.0001 * math.log(10)) == "1.00e-340"
     assert power_of_ten(340.9999 * math.log(10)) == "1.00e+341"
+
+
+@pytest.mark.parametrize(
+    ("share", "wanted"),
+    [
+        (0.8312, "+83.1 %"),
+        (-0.0, "+0.0 %"),
+        (-1e-5, "-0.001 %"),
+        (math.nan, "–"),
+        (-999.99, "-99999.0 %"),
+        (1000.0, "+1.00e+05 %"),
+        (-2028018302444.405, "-2.03e+14 %"),
+    ],
+)
+def test_a_share_has_no_more_digits_than_say_something(share, wanted):
+    assert percent(share) == wanted
+
+
+def test_zero_has_no_sign():
+    assert number(-0.0) == number(0.0) == "0.0000"

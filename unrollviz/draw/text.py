@@ -50,6 +50,7 @@ def number(value: float) -> str:
     """Four decimals, so that columns align at the point; scientific where that would hide digits: `1.234e-05`."""
     if math.isnan(value):
         return UNDEFINED
+    value += 0.0  # -0 becomes 0
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.3e}"
 
 
@@ -66,10 +67,13 @@ def integers(count: int) -> list[str]:
 
 
 def percent(share: float) -> str:
-    """A signed share: `+83.1 %`; `–` where it is undefined; digits enough that only 0 is shown as 0."""
+    """A signed share: `+83.1 %`; `–` where it is undefined; digits enough that only 0 is shown as 0, and no more than
+    say something: `-2.03e+14 %`."""
     if math.isnan(share):
         return UNDEFINED
-    value = 100 * share
+    value = 100 * share + 0.0  # -0 becomes 0
+    if abs(value) >= 1e5:
+        return f"{value:+.2e} %"
     if value == 0 or abs(value) >= 0.05:
         return f"{value:+.1f} %"
     return f"{value:+.1g} %"
