@@ -55,8 +55,8 @@ def number(value: float) -> str:
 
 
 def magnitude(norm: float, log10: float) -> str:
-    """A norm by its logarithm where it is too small for a float64: `3.162e-341`."""
-    if norm > 1e-300 or not math.isfinite(log10):
+    """A norm by its logarithm where it is too small, or too large, for a float64: `3.162e-341`."""
+    if 1e-300 < norm < math.inf or not math.isfinite(log10):
         return number(norm)
     return scientific(log10)
 
