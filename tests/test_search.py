@@ -497,6 +497,25 @@ def test_edges_of_what_can_be_asked(monkeypatch, article, limit):
     for wrong in ({"k": -1}, {"k": 1, "budget": -1}):
         with pytest.raises(UnrollvizError, match="less than nothing"):
             paths.top(**wrong)
+    with pytest.raises(UnrollvizError, match="less than nothing"):
+        article.paths(to="W", detail="unit").top(-1)
+
+
+@pytest.mark.parametrize("limit", [paths_module.SCAN_LIMIT, -1], ids=["walked", "searched"])
+def test_where_none_is_listed_the_bound_is_the_weight_of_the_heaviest(monkeypatch, article, limit):
+    monkeypatch.setattr(paths_module, "SCAN_LIMIT", limit)
+    dead = uz.unroll(article.network.replace(V=np.zeros((4, 3))), article.inputs, article.targets)
+    for detail in ("state", "op", "unit"):
+        paths, without = (run.paths(to="W", detail=detail) for run in (article, dead))
+        for by in BY:
+            (first,), none = paths.top(1, by), paths.top(0, by)
+            assert none.bound == pytest.approx(first.norm if by == "norm" else abs(first.share), rel=1e-8)
+            assert (len(none), none.exact, none.residual) == (0, True, paths.total_norm)
+            assert article.paths("L1", "x2", detail=detail).top(0, by).bound == 0
+        assert without.top(0).bound == 0
+        assert math.isnan(without.top(0, "share").bound)
+    hard = hard_set()
+    assert hard.top(0, budget=3).bound >= hard.top(1)[0].norm
 
 
 def test_where_there_is_no_gradient_shares_are_undefined_and_norms_are_0():

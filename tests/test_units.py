@@ -4,6 +4,7 @@ import itertools
 import math
 from collections import Counter
 from dataclasses import replace
+from fractions import Fraction
 from unittest.mock import patch
 
 import networkx as nx
@@ -376,18 +377,116 @@ def test_an_lstm_s_path_shows_its_gates():
 # ---------------------------------------------------------------- where numbers end
 
 
-def test_vanishing_paths_keep_their_logarithm():
+def exactly(path) -> Fraction:
+    """The contribution, of factors that are none at ŷ."""
+    return math.prod(map(Fraction, path.factors), start=Fraction(1))
+
+
+def test_vanishing_paths_keep_their_logarithm_and_their_share():
     recipe = Recipe(steps=60, hidden=2, scale=1e-6, activation="tanh", instances=1)
-    found = recipe.unroll().paths("L60", "x1", detail="unit").top(5)
+    paths = recipe.unroll().paths("L60", "x1", detail="unit")
+    found = paths.top(5)
+    assert paths.total_norm == 0
+    assert paths.log10_total_norm < -340
     for path in found:
         logs = math.fsum(math.log10(abs(factor)) for factor in path.factors)
         assert path.log10 == pytest.approx(logs, rel=1e-12)
         assert path.log10 < -340
         assert path.contribution == 0
-        assert math.isnan(path.share)
+        assert 1e-4 < abs(path.share) < 1e4
     assert [path.log10 for path in found] == sorted((path.log10 for path in found), reverse=True)
     assert "e-3" in contribution(found[0])
     assert len({path.nodes for path in found}) == 5
+
+
+@pytest.mark.parametrize(("factor", "steps"), [(1e-80, 5), (1e-78, 5), (1e-170, 3), (1.0, 4)])
+@pytest.mark.parametrize("target", ["s1", "s1[1]", "b"])
+def test_where_the_gradient_vanishes_shares_order_and_rest_are_those_of_exact_numbers(factor, steps, target):
+    net = uz.Network.init("elman", 2, 2, 2, "identity", seed=1)
+    net = net.replace(W=net.params["W"] * factor, b=np.array([0.1, -0.2]))
+    rng = np.random.default_rng(0)
+    run = uz.unroll(net, rng.normal(size=(steps, 2)) / 9, rng.normal(size=(steps, 2)), loss="squared_error")
+    paths = run.paths(f"L{steps}", target, detail="unit")
+    everything = paths.top(10**5)
+    gradient: Counter = Counter()
+    for path in everything:
+        gradient[path.index] += exactly(path)
+    square = sum(g * g for g in gradient.values())
+    assert paths.log10_total_norm == pytest.approx(logarithm(square) / 2, abs=1e-12)
+    assert paths.cancellation**2 == pytest.approx(float(sum(map(abs, map(exactly, everything))) ** 2 / square))
+    assert paths.log10_cancellation == pytest.approx(math.log10(paths.cancellation), abs=1e-12)
+    share = {path.nodes: exactly(path) * gradient[path.index] / square for path in everything}
+    heaviest = sorted(map(abs, share.values()), reverse=True)
+    for k in (1, 3, len(everything)):
+        found = paths.top(k, "share")
+        assert [abs(share[path.nodes]) for path in found] == pytest.approx(heaviest[:k], rel=1e-12)
+        assert [path.share for path in found] == pytest.approx([float(share[path.nodes]) for path in found], rel=1e-10)
+        assert found.bound == (abs(found[-1].share) if k < paths.count else 0)
+        assert found.coverage == pytest.approx(float(sum(share[path.nodes] for path in found)))
+        rest = gradient.copy()
+        for path in found:
+            rest[path.index] -= exactly(path)
+        left = 10 ** (found.left.log10_norm - paths.log10_total_norm)
+        assert left**2 == pytest.approx(float(sum(g * g for g in rest.values()) / square), abs=1e-12)
+
+
+def logarithm(number: Fraction) -> float:
+    return math.log10(number.numerator) - math.log10(number.denominator)
+
+
+def test_what_is_said_of_a_vanished_gradient_is_said_by_logarithms():
+    recipe = Recipe(steps=60, hidden=2, scale=1e-6, activation="tanh", instances=1)
+    run = recipe.unroll()
+    lines, told = (say(run, "L60", "x1", 2, "share") for say in (units_text, units_json))
+    assert "–" not in lines[4] and "e-3" in lines[4]
+    coverage, kappa = lines[-3:-1]
+    assert coverage.count("e-3") == 2 and "–" not in coverage
+    assert float(kappa.rpartition("= ")[2]) >= 1
+    assert told["total_norm"] == told["top"]["residual_norm"] == 0
+    assert told["log10_total_norm"] < -340
+    assert told["top"]["log10_residual_norm"] <= told["log10_total_norm"] + 1
+    assert told["cancellation"] == pytest.approx(10 ** told["log10_cancellation"])
+    assert told["top"]["coverage"] == pytest.approx(sum(path["share"] for path in told["paths"]))
+
+
+def test_an_instance_vanishes_beside_one_that_does_not():
+    """One instance goes through the one unit, the other through the other: each has what it has where it is alone."""
+    net = uz.Network.init("elman", 2, 2, 2, "relu", seed=0)
+    net = net.replace(W=np.diag([1.0, 1e-3]), U=np.eye(2), b=np.full(2, -0.5))
+    xs = np.tile(np.eye(2), (120, 1, 1))
+    both = uz.unroll(net, xs, np.ones((120, 2, 2)), loss="squared_error")
+    alone = uz.unroll(net, xs[:, 1], np.ones((120, 2)), loss="squared_error")
+    paths, theirs = (run.paths("L120", to, detail="unit") for run, to in ((both, "s1#2"), (alone, "s1")))
+    assert both.paths("L120", "s1", detail="unit").total_norm > 0.1
+    assert paths.log10_total_norm == pytest.approx(theirs.log10_total_norm - math.log10(2))  # a loss is their mean
+    assert paths.log10_total_norm < -340
+    assert paths.cancellation == pytest.approx(theirs.cancellation)
+    assert [p.share for p in paths.top(2, "share")] == pytest.approx([p.share for p in theirs.top(2, "share")])
+
+
+def nilpotent(factor: float) -> uz.Run:
+    """W² = 0: the paths are as heavy as one likes, and cancel but for those that go through W once."""
+    net = uz.Network.init("elman", 1, 2, 2, "identity", seed=0)
+    weights = {"W": factor * np.array([[1.0, 1.0], [-1.0, -1.0]]), "V": np.array([[1.0, 2.0], [3.0, 5.0]])}
+    net = net.replace(**weights, U=np.ones((2, 1)), b=np.zeros(2))
+    return uz.unroll(net, np.ones((201, 1)), np.zeros((201, 2)), loss="squared_error")
+
+
+def test_sums_and_shares_that_no_float64_holds_are_told_by_their_logarithms():
+    one, other = (nilpotent(factor).paths("L201", "b", detail="unit") for factor in (1.0, 2.0**10))
+    assert math.isfinite(one.cancellation)
+    assert other.norm_sum == other.cancellation == math.inf
+    at_lag_0 = nilpotent(2.0**10).paths("L201", "s201", detail="unit").norm_sum
+    exact = math.log10(at_lag_0) + math.log10(sum(2 ** (11 * lag) for lag in range(201)))
+    assert other.log10_cancellation + other.log10_total_norm == pytest.approx(exact)
+    found = other.top(4)
+    assert [path.norm for path in found] == [math.inf] * 4
+    assert found[0].log10 == pytest.approx(found[3].log10)
+    assert math.isnan(found.coverage)
+    assert found.left.log10_norm == pytest.approx(other.log10_total_norm)
+    lines = units_text(nilpotent(2.0**10), "L201", "b", 4, "norm")
+    assert "e+6" in lines[4]
+    assert "e+6" in lines[-2]
 
 
 def test_vanishing_paths_are_ranked_as_their_scaled_likes_are():
@@ -507,6 +606,21 @@ def test_too_much_memory_is_refused_before_work_starts(article, monkeypatch):
 
 
 # ---------------------------------------------------------------- what is printed
+
+
+@pytest.mark.parametrize(
+    ("value", "log10", "wanted"),
+    [
+        (-0.25, math.log10(0.25), "-0.2500"),
+        (-0.0, -math.inf, "0.0000"),
+        (-0.0, -340.00001, "-1.000e-340"),
+        (0.0, -340.5, "3.162e-341"),
+        (-5e-324, -323.4, "-3.981e-324"),
+    ],
+)
+def test_a_contribution_is_written_with_its_sign_however_small(article, value, log10, wanted):
+    path = article.paths("L4", "W", detail="unit").top(1)[0]
+    assert contribution(replace(path, contribution=value, log10=log10)) == wanted
 
 
 def test_the_table_and_the_object(article):

@@ -38,15 +38,18 @@ def gradient(graph: Graph | Way, losses: Sequence[str], target: str, fold: Fold 
 
 @dataclass(frozen=True, eq=False)
 class Total:
-    """G, the sum of all terms: `numbers` · 2^`power`, so that below 1e-308 it keeps its digits too."""
+    """G, the sum of all terms: `numbers` · 2^`power`, so that below 1e-308 it keeps its digits too.
+
+    A sum of some terms may also be larger than float64 holds: where they cancel, G need not be."""
 
     numbers: Array
     power: int
 
     @cached_property
     def value(self) -> Array:
-        """G; 0 below 5e-324."""
-        return np.asarray(np.ldexp(self.numbers, self.power))
+        """G; 0 below 5e-324, infinite beyond 1.8e308."""
+        with np.errstate(over="ignore"):
+            return np.asarray(np.ldexp(self.numbers, self.power))
 
     @cached_property
     def size(self) -> float:

@@ -11,6 +11,7 @@ from unrollviz.arrays import Array, Labels
 from unrollviz.diagnosis.advice import nothing_grows
 from unrollviz.diagnosis.spectra import Spectrum, is_recurrent
 from unrollviz.diagnosis.symptoms import CLOSED, FLAT, OPEN, Reach, Symptoms, Units
+from unrollviz.magnitudes import scientific
 from unrollviz.names import typeset
 
 Where = dict[str, str | int]
@@ -427,8 +428,7 @@ def power_of_ten(log: float) -> str:
         return "0" if log < 0 else str(log)
     if abs(log) < 600:
         return f"{math.exp(log):.3g}"
-    exponent = math.floor(log / math.log(10))
-    return f"{10 ** (log / math.log(10) - exponent):.2f}e{exponent:+d}"
+    return scientific(log / math.log(10), decimals=2)
 
 
 def among(spectrum: Spectrum, words: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from unrollviz.arrays import Array
 from unrollviz.counts import integer as integer
+from unrollviz.magnitudes import scientific
 
 UNDEFINED = "–"
 
@@ -49,15 +50,15 @@ def number(value: float) -> str:
     """Four decimals, so that columns align at the point; scientific where that would hide digits: `1.234e-05`."""
     if math.isnan(value):
         return UNDEFINED
+    value += 0.0  # -0 becomes 0
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.3e}"
 
 
 def magnitude(norm: float, log10: float) -> str:
-    """A norm by its logarithm where it is too small for a float64: `3.162e-341`."""
-    if norm > 1e-300 or not math.isfinite(log10):
+    """A norm by its logarithm where it is too small, or too large, for a float64: `3.162e-341`."""
+    if 1e-300 < norm < math.inf or not math.isfinite(log10):
         return number(norm)
-    power = math.floor(log10)
-    return f"{10 ** (log10 - power):.3f}e{power}"
+    return scientific(log10)
 
 
 def integers(count: int) -> list[str]:
@@ -66,10 +67,13 @@ def integers(count: int) -> list[str]:
 
 
 def percent(share: float) -> str:
-    """A signed share: `+83.1 %`; `–` where it is undefined; digits enough that only 0 is shown as 0."""
+    """A signed share: `+83.1 %`; `–` where it is undefined; digits enough that only 0 is shown as 0, and no more than
+    say something: `-2.03e+14 %`."""
     if math.isnan(share):
         return UNDEFINED
-    value = 100 * share
+    value = 100 * share + 0.0  # -0 becomes 0
+    if abs(value) >= 1e5:
+        return f"{value:+.2e} %"
     if value == 0 or abs(value) >= 0.05:
         return f"{value:+.1f} %"
     return f"{value:+.1g} %"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, TypeVar, overload
 
@@ -185,6 +185,16 @@ class Heaviest(Sequence[Kind]):
     left: Total = field(repr=False)
     _log10_bound: float | None = field(default=None, repr=False)
 
+    def emptied(self, whole: Total) -> Heaviest[Kind]:
+        """This list with its paths not listed: its bound is then the weight of the heaviest. `whole` is G."""
+        weight = max(map(self.weight, self.paths), default=0.0)
+        bound = self.bound if self.bound > weight else weight  # NaN where weights are
+        return replace(self, paths=(), exact=True, bound=bound, left=whole)
+
+    def weight(self, path: Weighed) -> float:
+        """What a path is weighed by."""
+        return path.norm if self.by == "norm" else abs(path.share)
+
     def _repr_html_(self) -> str:
         proved = "no other path is heavier" if self.exact else f"the first {self.certain} are certain"
         return listing(self.paths).html(f"the heaviest paths by {self.by}: {proved}", len(self))
@@ -219,12 +229,15 @@ class Heaviest(Sequence[Kind]):
         """How many of them, from the first, no other path can outweigh."""
         if self.exact:
             return len(self)
-        return sum((path.norm if self.by == "norm" else abs(path.share)) >= self.bound for path in self.paths)
+        return sum(self.weight(path) >= self.bound for path in self.paths)
 
     @property
     def coverage(self) -> float:
-        """The signed sum of their shares of the gradient; NaN where G = 0."""
-        return math.fsum(path.share for path in self.paths)
+        """The signed sum of their shares of the gradient; NaN where G = 0, or where float64 does not hold the sum."""
+        try:
+            return math.fsum(path.share for path in self.paths)
+        except (OverflowError, ValueError):  # of shares of both signs that are too large, fsum says so
+            return math.nan
 
     @property
     def residual(self) -> float:

@@ -212,9 +212,11 @@ class PathSet:
             raise UnrollvizError(f"top({k}, budget={budget}) asks for less than nothing; give numbers from 0")
         if self.count <= SCAN_LIMIT and self.listable:
             return self._heaviest_listed(k, by)
-        if k == 0 or (by == "share" and self.total.size == 0):
+        if by == "share" and self.total.size == 0:
             # Without a gradient, no share is larger than another.
-            return Heaviest(tuple(self[:k]), by, True, math.inf if k == 0 else math.nan, 0, self.total)
+            return Heaviest(tuple(self[:k]), by, True, math.nan if k < self.count else 0.0, 0, self.total)
+        if k == 0:
+            return self.top(1, by, budget, progress).emptied(self.total)
         return self._heaviest_found(k, by, budget, progress)
 
     def _heaviest_listed(self, k: int, by: str) -> Heaviest[Path]:

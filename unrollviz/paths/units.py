@@ -21,12 +21,14 @@ from unrollviz.arrays import Array, Shape, arithmetic
 from unrollviz.charts import divide
 from unrollviz.counts import integer
 from unrollviz.errors import UnknownName, UnrollvizError
-from unrollviz.gradient import Total, gradient
+from unrollviz.gradient import Total, total_of
 from unrollviz.graph import Graph, backward_edges, node_named
 from unrollviz.jacobians import frobenius
 from unrollviz.paths.best import Best, logarithms, push
 from unrollviz.paths.neurons import Indices, Local, Target, derivatives, instances_of, joined, neuron, units_of
 from unrollviz.paths.path import Heaviest
+from unrollviz.paths.search import Scaled, scaled
+from unrollviz.paths.sums import Sums
 from unrollviz.sweep import Edge, entry_step, leading_to, leave_chart
 from unrollviz.terms import MEMORY_LIMIT
 
@@ -34,6 +36,10 @@ Carried = TypeVar("Carried")
 
 ORDERS = ("norm", "share")
 """What the heaviest may be ranked by."""
+
+_LOST = 1e-280
+"""Norm below which what is asked for of a gradient may have lost digits: beside larger entries, and over a few steps
+that shrink it so fast that a sweep does not scale its rows in time."""
 
 _WORDS_PER_STEP = 6
 """What a step of a `UnitPath` takes: a name, shared, and a factor."""
@@ -52,8 +58,9 @@ class UnitPath:
         weight: the entry of the target that it ends in; `index` is its place in `run.gradient(target)`.
         entry: step k at which it enters the target.
         lag: t - k.
-        contribution: the product of the local derivatives; 0 where that is smaller than any float, see `log10`.
-        log10: of |contribution|: finite however small that is, -inf where it is 0.
+        contribution: the product of the local derivatives; 0 where that is smaller than any float, and infinite where
+            it is larger, see `log10`.
+        log10: of |contribution|: finite however small or large that is, -inf where it is 0.
         share: contribution · G[index] / <G, G>, G over the entries asked for; of a single entry, its part of G[i,j].
             NaN where G = 0.
         factors: the local derivatives, one between each two nodes. Those at ŷ are the textbook's, infinite where ŷ
@@ -87,7 +94,7 @@ class UnitPaths:
     Attributes:
         losses: the losses they start from.
         target: what was asked for.
-        gradient: G, their sum: shape of the target; () of one entry.
+        whole: the sum of all paths to any entry of the target; right at least in those asked for.
 
     Raises UnrollvizError where the target has no such entry."""
 
@@ -97,18 +104,34 @@ class UnitPaths:
         self.shape: Shape = found["value"].shape
         self.shared: bool = found["role"] == "parameter"
         self._place = target.place(self.shape, self.shared)
-        self.total = gradient(graph, losses, target.node)
-        self.gradient: Array = np.asarray(self.total[self._place])
         self._on_the_way = leading_to(graph, frozenset([target.node]))
+        self.whole = total_of(graph, losses, target.node)
+        if frobenius(self.whole.numbers[self._place]) < _LOST and self._sizes.log10_norm < math.log10(_LOST):
+            self.whole = self._recovered()
 
     def __repr__(self) -> str:
         some = self.losses if len(self.losses) < 4 else (self.losses[0], "…", self.losses[-1])
         return f"<UnitPaths {', '.join(some)} to {self.target}: {integer(self.count, exact=60)} paths>"
 
+    @cached_property
+    def total(self) -> Total:
+        """G, the sum of the paths: shape of the target; () of one entry."""
+        return Total(np.asarray(self.whole.numbers[self._place]), self.whole.power)
+
+    @property
+    def gradient(self) -> Array:
+        """G over the entries asked for; 0 below 5e-324."""
+        return self.total.value
+
     @property
     def total_norm(self) -> float:
-        """‖G‖ over the entries asked for."""
-        return frobenius(self.gradient)
+        """‖G‖ over the entries asked for; 0 below 5e-324."""
+        return self.total.norm
+
+    @property
+    def log10_total_norm(self) -> float:
+        """log₁₀ ‖G‖, finite however far it has vanished; -inf where G = 0."""
+        return self.total.log10_norm
 
     @cached_property
     def wanted(self) -> Indices:
@@ -134,24 +157,49 @@ class UnitPaths:
             total += int(ways[rows].sum()) * int(instances)
         return total
 
-    @cached_property
-    def norm_sum(self) -> float:
-        """S = Σ|contribution| over all unit paths: |derivatives| in place of derivatives."""
+    def _summed(self, sizes: bool) -> Sums:
+        """Σ contributions of all unit paths to each entry asked for, or with `sizes` Σ|contribution|."""
 
-        def through(edge: Edge, sums: Array) -> Array:
-            local = Local.of(edge.jacobian, self.entries_of(edge))
-            if local.sources is not None:
-                return np.asarray(sums[:, local.sources] * np.abs(local.values))
-            return np.asarray((np.abs(local.values) @ sums[:, :, None])[:, :, 0])
+        def through(edge: Edge, sums: Sums) -> Sums:
+            return sums.through(Local.of(edge.jacobian, self.entries_of(edge)), sizes)
 
+        wanted = self.wanted[:, self.entries]
+        found = Sums.of(np.zeros(wanted.shape), np.zeros((len(wanted), 1), dtype=np.int64))
         with arithmetic():
-            arrived = self.sweep(np.ones((1, 1)), through, operator.add)
-            return math.fsum(float(np.where(self.wanted[:, self.entries], sums, 0.0).sum()) for _, sums in arrived)
+            for _, sums in self.sweep(Sums.start(), through, operator.add):
+                found += sums.over_instances() if self.shared else sums
+            return found.where(wanted)
+
+    @cached_property
+    def _sizes(self) -> Total:
+        """S = Σ|contribution| over all unit paths."""
+        numbers, power = self._summed(sizes=True).in_one_unit()
+        return Total(np.asarray(numbers.sum()), power)
+
+    def _recovered(self) -> Total:
+        """G from neuron to neuron, 0 where it is not asked for: an instance has a power of two of its own there."""
+        numbers, power = self._summed(sizes=False).in_one_unit()
+        found = np.zeros(self.wanted.shape)
+        found[:, self.entries] = numbers
+        return Total(found.reshape(self.shape), power)
+
+    @property
+    def norm_sum(self) -> float:
+        """S = Σ|contribution| over all unit paths; infinite beyond 1.8e308."""
+        return self._sizes.norm
 
     @property
     def cancellation(self) -> float:
-        """κ = Σ|contribution| / ‖G‖; NaN where G = 0."""
-        return self.norm_sum / self.total_norm if self.total_norm > 0 else math.nan
+        """κ = Σ|contribution| / ‖G‖; NaN where G = 0, infinite beyond 1.8e308."""
+        if self.total.size == 0:
+            return math.nan
+        with np.errstate(over="ignore"):
+            return float(np.ldexp(self._sizes.size / self.total.size, self._sizes.power - self.total.power))
+
+    @property
+    def log10_cancellation(self) -> float:
+        """log₁₀ κ, finite however large it is; NaN where G = 0."""
+        return self._sizes.log10_norm - self.log10_total_norm if self.total.size > 0 else math.nan
 
     def top(self, k: int, by: str = "norm") -> Heaviest[UnitPath]:
         """The k heaviest by |contribution|, or by |share|: exact; all of them where there are fewer.
@@ -159,24 +207,40 @@ class UnitPaths:
         One sweep, with the k best partial paths to each neuron in place of its cotangent and (max, ×) in place of
         (+, ×); in logarithms, so that nothing underflows.
 
-        Raises UnknownName for another `by`, UnrollvizError where it would take more than MEMORY_LIMIT bytes."""
+        Without a gradient, no share is larger than another; they are then ordered by |contribution|.
+
+        Raises UnknownName for another `by`, UnrollvizError for a negative number, and where it would take more than
+        MEMORY_LIMIT bytes."""
         if by not in ORDERS:
             raise UnknownName("order of paths", by, ORDERS)
+        if k < 0:
+            raise UnrollvizError(f"top({k}) asks for less than nothing; give a number from 0")
+        if self.count == 0:
+            return Heaviest((), by, True, 0.0, 0, self.total)
+        if k == 0:
+            return self.top(1, by).emptied(self.total)
         k = min(k, self.count)
-        if k < 1:
-            return Heaviest((), by, True, math.inf if self.count else 0.0, 0, Total(self.gradient, 0))
         self._check_memory(k)
         with arithmetic():
             build = _Builder(self)
-            paths = [build.path(steps) for steps in _Search(self, k, by).found()]
             # sums of logarithms, which the search compares, round more than products
-            paths.sort(key=lambda path: (-abs(path.share) if by == "share" else -path.norm, -path.log10))
-            left = self.total.copy()
-            for path in paths:
-                left[path.index] -= path.contribution
+            found = sorted(map(build.found, _Search(self, k, by).steps()), key=partial(_Found.order, by=by))
+            left = self._without(found)
+        paths = tuple(one.path for one in found)
         lightest = abs(paths[-1].share) if by == "share" else paths[-1].norm
-        bound = lightest if len(paths) < self.count else 0.0
-        return Heaviest(tuple(paths), by, True, bound, 0, Total(np.asarray(left[self._place]), 0))
+        return Heaviest(paths, by, True, lightest if k < self.count else 0.0, 0, left)
+
+    def _without(self, found: Sequence[_Found]) -> Total:
+        """G - Σ contributions of some paths."""
+        whole, terms = self.whole, np.zeros(self.shape)
+        power = max((one.contribution[1] for one in found if one.contribution[0]), default=0)
+        for one in found:
+            number, exponent = one.contribution
+            terms[one.path.index] += np.ldexp(number, exponent - power)
+        # in the units of the larger: contributions may be far above G, and cancel, or far below
+        common = max([some.power for some in (whole, Total(terms, power)) if some.size > 0], default=0)
+        left = np.ldexp(whole.numbers, whole.power - common) - np.ldexp(terms, power - common)
+        return Total(np.asarray(left[self._place]), common)
 
     def sweep(
         self, seed: Carried, through: Callable[[Edge, Carried], Carried], add: Callable[[Carried, Carried], Carried]
@@ -244,7 +308,8 @@ class _Search:
         self.crossed: list[Edge] = []
         self.best: dict[str, tuple[Indices, Indices]] = {}
         self.arrived: list[tuple[Array, Indices]] = []
-        self.offset = logarithms(paths.total, None).reshape(paths.wanted.shape) if by == "share" else None
+        shares = by == "share" and paths.total.size > 0
+        self.offset = logarithms(paths.whole.numbers, None).reshape(paths.wanted.shape) if shares else None
         none = np.zeros((1, 1, 1), dtype=np.int32)
         start = Best(np.zeros((1, 1, 1)), none, none)
         for _, behind in paths.sweep(start, self._through, lambda one, other: one.beside(other).top(k)):
@@ -271,7 +336,7 @@ class _Search:
         rows = (behind.edges[place], instance, self.paths.entries[entry], behind.sources[place])
         self.arrived.append((flat[best], np.stack(rows, axis=1)))
 
-    def found(self) -> Iterator[list[Step]]:
+    def steps(self) -> Iterator[list[Step]]:
         """The k best paths, best first, each as steps from the loss to the target."""
         logs = np.concatenate([logs for logs, _ in self.arrived])
         rows = np.concatenate([rows for _, rows in self.arrived])
@@ -291,6 +356,24 @@ class _Search:
             number, source = int(edges[instance, head, path]), int(sources[instance, head, path])
 
 
+Number: TypeAlias = tuple[float, int]
+"""A number and the power of two that it is still times: never too large or too small."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A path, with its contribution and share as they are where float64 does not hold them."""
+
+    path: UnitPath
+    contribution: Number
+    share: Number
+
+    def order(self, by: str) -> tuple[Scaled, Scaled]:
+        """What puts the heaviest first."""
+        share, size = (scaled(abs(number), power) for number, power in (self.share, self.contribution))
+        return (share if by == "share" else size), size
+
+
 class _Builder:
     """Makes a `UnitPath` of the steps of a path."""
 
@@ -298,14 +381,14 @@ class _Builder:
         self.paths, self.graph = paths, paths.graph
         self.rows: dict[tuple[str, str, int, int, int], Array] = {}
         self.name = cache(partial(neuron, self.graph))
-        self.size = paths.total_norm
 
-    def path(self, steps: Sequence[Step]) -> UnitPath:
+    def found(self, steps: Sequence[Step]) -> _Found:
         mantissa, exponent, factors = 1.0, 0, []
         for edge, instance, head, tail in steps:
             derivative = self._derivative(edge, instance, head, tail)
             mantissa, shift = math.frexp(mantissa * derivative)
             exponent += shift
+            mantissa = mantissa or 0.0  # where it is 0 it has no sign
             factors.append(self._textbook(edge, derivative, instance, head, tail))
         first, last, instance, unit = steps[0][0], steps[-1][0], steps[-1][1], steps[-1][3]
         nodes = [self.name(edge.head, instance, head) for edge, instance, head, _ in steps]
@@ -313,7 +396,8 @@ class _Builder:
         shape = self.paths.shape
         index = tuple(map(int, np.unravel_index(unit, shape))) if self.paths.shared else (instance, unit)
         entry = entry_step(self.graph, last)
-        return UnitPath(
+        share = self._share(mantissa, exponent, index)
+        path = UnitPath(
             nodes=(*nodes, weight),
             loss=first.head,
             weight=weight,
@@ -322,9 +406,10 @@ class _Builder:
             lag=self.graph.nodes[first.head]["time"] - entry,
             contribution=float(np.ldexp(mantissa, exponent)),
             log10=math.log10(abs(mantissa)) + exponent * math.log10(2.0) if mantissa else -math.inf,
-            share=self._share(mantissa, exponent, float(self.paths.total[index])),
+            share=float(np.ldexp(*share)),
             factors=tuple(factors),
         )
+        return _Found(path, (mantissa, exponent), share)
 
     def _derivative(self, edge: Edge, instance: int, head: int, tail: int) -> float:
         key = (edge.head, edge.tail, edge.key, instance, head)
@@ -332,12 +417,13 @@ class _Builder:
             self.rows[key] = derivatives(edge.jacobian, instance, head)
         return float(self.rows[key][tail])
 
-    def _share(self, mantissa: float, exponent: int, total: float) -> float:
-        """contribution · G[index] / <G, G>, in an order in which no product underflows before the last."""
-        if self.size == 0:
-            return math.nan
-        size, shift = math.frexp(self.size)
-        return float(np.ldexp(mantissa / size, exponent - shift)) * (total / self.size)
+    def _share(self, mantissa: float, exponent: int, index: tuple[int, ...]) -> Number:
+        """contribution · G[index] / <G, G>; NaN where G = 0."""
+        if self.paths.total.size == 0:
+            return math.nan, 0
+        size, shift = math.frexp(self.paths.total.size)
+        part = float(self.paths.whole.numbers[index]) / self.paths.total.size
+        return mantissa / size * part, exponent - shift - self.paths.whole.power
 
     def _textbook(self, edge: Edge, derivative: float, instance: int, head: int, tail: int) -> float:
         """A derivative in the chart as the textbook's, where an end of the edge has a chart."""

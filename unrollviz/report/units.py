@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from unrollviz.api import Run
-from unrollviz.draw.text import bar, integer, number, percent, table
+from unrollviz.draw.text import bar, integer, magnitude, percent, table
 from unrollviz.names import clean, derivative, typeset
 from unrollviz.paths.path import Heaviest
 from unrollviz.paths.units import UnitPath, UnitPaths
@@ -15,7 +15,8 @@ from unrollviz.report.paths import told_apart
 
 
 def units_json(run: Run, losses: str | Sequence[str] | None, to: str, k: int, by: str) -> Json:
-    """The k heaviest unit paths to `to`. `count` is exact however few are listed; the order is proved (`exact`)."""
+    """The k heaviest unit paths to `to`. `count` is exact however few are listed; the order is proved (`exact`).
+    Logarithms say how large a norm is that is too small for a float64, and κ where it is too large; null for 0."""
     paths = run.paths(losses, to, detail="unit")
     found = paths.top(k, by)
     return {
@@ -25,13 +26,16 @@ def units_json(run: Run, losses: str | Sequence[str] | None, to: str, k: int, by
         "detail": "unit",
         "count": paths.count,
         "total_norm": exact(paths.total_norm),
+        "log10_total_norm": exact(paths.log10_total_norm),
         "cancellation": exact(paths.cancellation),
+        "log10_cancellation": exact(paths.log10_cancellation),
         "top": {
             "by": found.by,
             "exact": found.exact,
             "bound": exact(found.bound),
             "coverage": exact(found.coverage),
             "residual_norm": exact(found.residual),
+            "log10_residual_norm": exact(found.left.log10_norm),
         },
         "paths": [
             {
@@ -75,22 +79,21 @@ def units_text(run: Run, losses: str | Sequence[str] | None, to: str, k: int, by
 
 def together(found: Heaviest[UnitPath], paths: UnitPaths) -> list[str]:
     """How much of the gradient the listed paths are, how much all of them cancel, and what is proved of the list."""
-    rest = f"a norm of {number(found.residual)} is left of {number(paths.total_norm)}"
+    left, total = (magnitude(some.norm, some.log10_norm) for some in (found.left, paths.total))
+    kappa = magnitude(paths.cancellation, paths.log10_cancellation)
     them = "it" if len(found) == 1 else "them"
     return [
-        f"coverage     {percent(found.coverage)} of the gradient (signed sum of the shares); without {them} {rest}",
-        f"all paths    cancellation κ = Σ|contribution| / ‖G‖ = {number(paths.cancellation)}",
+        f"coverage     {percent(found.coverage)} of the gradient (signed sum of the shares); without {them} a norm of "
+        f"{left} is left of {total}",
+        f"all paths    cancellation κ = Σ|contribution| / ‖G‖ = {kappa}",
         "certificate  exact: no path was missed (dynamic programming over all of them)",
     ]
 
 
 def contribution(path: UnitPath) -> str:
     """Signed; also where it is smaller than any float: `-1.234e-400`."""
-    if path.contribution != 0 or path.log10 == -math.inf:
-        return number(path.contribution)
-    exponent = math.floor(path.log10)
-    sign = "-" if math.copysign(1.0, path.contribution) < 0 else ""
-    return f"{sign}{10 ** (path.log10 - exponent):.3f}e{exponent}"
+    sign = "-" if path.log10 > -math.inf and math.copysign(1.0, path.contribution) < 0 else ""
+    return sign + magnitude(path.norm, path.log10)
 
 
 def written(path: UnitPath, width: int = 60) -> str:

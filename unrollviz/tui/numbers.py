@@ -7,14 +7,14 @@ import math
 import numpy as np
 
 from unrollviz.arrays import Array
+from unrollviz.magnitudes import scientific
 
 
 def figure(value: float, log10: float = -math.inf) -> str:
     """A norm or a loss in at most 9 characters: `0.7311`, `12.04`, `1.3e-07`, `0`, `nan`, `∞`; by its logarithm, where
     that is given, if it is too small for a float64: `2.1e-340`."""
     if value < 1e-300 and math.isfinite(log10):
-        power = math.floor(log10)
-        return f"{10 ** (log10 - power):.1f}e{power}"
+        return scientific(log10, decimals=1)
     if math.isnan(value):
         return "nan"
     if math.isinf(value):
