@@ -25,12 +25,17 @@ def said(notebook: dict) -> list[tuple[str, list]]:
     for cell in notebook["cells"]:
         if cell["cell_type"] != "code":
             continue
-        outputs = []
+        outputs, streamed = [], False
         for output in cell["outputs"]:
             assert output["output_type"] in ("stream", "execute_result", "display_data"), output
             assert output.get("name") != "stderr", output
             data = output.get("data", {})
-            outputs.append("".join(output.get("text", data.get("text/html", ""))) or sorted(data))
+            shown = "".join(output.get("text", data.get("text/html", ""))) or sorted(data)
+            if streamed and output["output_type"] == "stream":
+                outputs[-1] += shown  # in how many pieces a kernel sends what is printed is a matter of time
+            else:
+                outputs.append(shown)
+            streamed = output["output_type"] == "stream"
         found.append(("".join(cell["source"]), outputs))
     return found
 

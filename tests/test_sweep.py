@@ -421,7 +421,7 @@ def test_unknown_losses_and_targets_are_refused_at_the_call(article):
     graph = article.graph
     with pytest.raises(UnknownName, match="unknown loss 'L6'; did you mean L"):
         sweep(graph, ["L6"], ["W"], (TOTAL,))
-    with pytest.raises(UnknownName, match=r"unknown loss 's3'; .*choose one of L1, L2, L3, L4, L5$"):
+    with pytest.raises(UnknownName, match=r"unknown loss 's3'; .*choose one of L1 … L5$"):
         sweep(graph, ["s3"], ["W"], (TOTAL,))
     with pytest.raises(UnknownName, match="unknown parameter or node 's6'; did you mean s"):
         sweep(graph, ["L4"], ["s6"], (TOTAL,))
