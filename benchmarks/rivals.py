@@ -93,7 +93,6 @@ def jax_jitted(run: uz.Run) -> Callable[[], Answer] | None:
     states, begun, weight = map(jax.numpy.asarray, _elman(run))
     steps, block = len(begun), max(16, len(begun) // 32)
 
-    @jax.jit
     def fused(states: Any, begun: Any, weight: Any) -> Any:
         slopes = 1.0 - states[1:] ** 2
 
@@ -118,8 +117,10 @@ def jax_jitted(run: uz.Run) -> Callable[[], Answer] | None:
             found.append([jax.numpy.pad(figure, ((0, 0), (0, first))) for figure in figures])
         return [jax.numpy.concatenate(column[::-1]).T[::-1] for column in zip(*found, strict=True)]
 
+    compiled = jax.jit(fused)
+
     def task() -> Answer:
-        norms, shares = fused(states, begun, weight)
+        norms, shares = compiled(states, begun, weight)
         return np.asarray(norms), np.asarray(shares)
 
     task()

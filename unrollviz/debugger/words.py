@@ -6,6 +6,7 @@ from unrollviz.debugger.events import Event
 from unrollviz.debugger.timeline import Timeline
 from unrollviz.graph import Graph, formula
 from unrollviz.names import derivative, typeset
+from unrollviz.report.figures import of_losses
 
 
 def describe(source: Graph, timeline: Timeline, event: Event) -> str:
@@ -26,7 +27,7 @@ def describe(source: Graph, timeline: Timeline, event: Event) -> str:
 
 def cotangent(timeline: Timeline, node: str) -> str:
     """`∂L/∂s₃`; `∂L₄/∂s₃` where the backward pass starts at L₄ alone."""
-    return derivative(timeline.losses[0] if len(timeline.losses) == 1 else "L", node)
+    return derivative(of_losses(timeline.losses, timeline.graph), node)
 
 
 def local_jacobian(timeline: Timeline, head: str, tail: str) -> str:

@@ -16,6 +16,7 @@ from textual.strip import Strip
 from unrollviz.errors import UnrollvizError
 from unrollviz.names import clean, derivative
 from unrollviz.paths.prefixes import PrefixTree
+from unrollviz.report.figures import of_losses
 from unrollviz.tui.actions import bindings
 from unrollviz.tui.apart import VIEWS, Apart, Matrix, apart
 from unrollviz.tui.branches import Branches, Line
@@ -213,7 +214,7 @@ class FlowPanel(WorkPanel, can_focus=True, inherit_bindings=False):
         """The size of what can be scrolled to, and what stands in the border."""
         shown, scene = self._view, self.state.scene
         self.virtual_size = Size(shown.width if shown else 1, 1 + (shown.rows if shown else 0))
-        symbol = derivative(scene.losses[0] if len(scene.losses) == 1 else "L", scene.target)
+        symbol = derivative(of_losses(scene.losses, scene.run.graph), scene.target)
         self.border_title = Content(clean(f"flow · {symbol} {VIEWS[self.state.view]}"))
         said = f"{self.desk.words} · Esc stops" if self.desk.words else ""
         if not said and shown is not None and shown.rows:

@@ -8,6 +8,7 @@ from rich.cells import cell_len, set_cell_size
 
 from unrollviz.draw.text import integer, integers, percent
 from unrollviz.names import clean, derivative, typeset
+from unrollviz.report.figures import of_losses
 from unrollviz.tui.listing import ORDERS, Listing
 from unrollviz.tui.numbers import figure
 from unrollviz.tui.scene import Proof, Scene
@@ -18,7 +19,7 @@ HEADINGS = ("from", "k", "lag", "‖term‖", "share", "Σ share")
 def cells(width: int, steps: int) -> list[int]:
     """The cells of each column, 0 where there is no room for it: the lag goes first, then the running sum."""
     digits = len(str(steps))
-    found = [max(5, 3 + digits), max(3, 1 + digits), max(4, 1 + digits), 8, 9, 9]
+    found = [max(5, 3 + digits), max(3, 1 + digits), max(4, 1 + digits), 8, 10, 9]
     for column in (2, 5):
         if sum(found) > width:
             found[column] = 0
@@ -27,7 +28,7 @@ def cells(width: int, steps: int) -> list[int]:
 
 def title(scene: Scene, found: Listing | None, width: int) -> str:
     """How many paths there are, and which of them are listed; every digit of the count where `width` allows."""
-    symbol = derivative(scene.losses[0] if len(scene.losses) == 1 else "L", scene.target)
+    symbol = derivative(of_losses(scene.losses, scene.run.graph), scene.target)
     if scene.listed.paths is None:
         return f"{'paths' if scene.listed.pending else 'no paths'} in {symbol}"
     count = scene.listed.paths.count
@@ -52,7 +53,7 @@ def _which(found: Listing | None) -> str:
 def sum_line(scene: Scene, found: Listing | None, proof: Proof | None, width: int) -> str:
     """What all paths add up to, against the reverse sweep; or what those do that are listed. In `width` cells."""
     listed = scene.listed
-    symbol = derivative(scene.losses[0] if len(scene.losses) == 1 else "L", scene.target)
+    symbol = derivative(of_losses(scene.losses, scene.run.graph), scene.target)
     if listed.paths is None:
         return "" if listed.pending else "the gradient is not finite"
     if found is not None and (found.heaviest is not None or found.wanted.words or found.wanted.branch):
