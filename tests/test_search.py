@@ -661,3 +661,34 @@ def test_no_two_paths_of_a_list_look_alike(cell, layers, detail):
     rows = top_text(paths, heaviest)[4 : 4 + len(heaviest)]
     shown = [re.sub(r"^ *\d+( +\d+)?  (.*?)  .*", r"\2", row) for row in rows]
     assert len(set(shown)) == len(shown)
+
+
+def test_what_cancels_inside_an_edge_is_padded():
+    """∂h'/∂z = h - n is formed as r·h - r·n: where both are the same but for the last digits, a path weighs what its
+    rounding is, and the bound must not be below that."""
+    one = np.ones((1, 1))
+    h, n = np.array([[0.9]]), np.array([[0.9 * (1 + 2**-52)]])
+    edges = (("y", "m", Diagonal(n)), ("m", "z", Diagonal(-one)), ("y", "z", Diagonal(h)))
+    inner = Composite("y", "z", edges)
+    for r in np.random.default_rng(0).uniform(0.5, 1.0, 200):
+        weight = abs(float(inner.vjp(np.full((1, 1, 1), r))[0, 0, 0]))
+        bound, power = bounds_module._through(inner, bounds_module._last(Diagonal(one), None, True)).of(
+            np.full((1, 1, 1), r), False
+        )
+        assert weight <= math.ldexp(bound, power)
+
+
+def test_a_saturated_gru_keeps_its_certificate(monkeypatch):
+    """States and candidates that agree to the last digits, at every step."""
+    monkeypatch.setattr(paths_module, "SCAN_LIMIT", 0)
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        net = uz.Network.init("gru", 2, 2, 3, seed=seed)
+        params = {name: value * 20 for name, value in net.params.items()}
+        params |= {name: value + 20 * rng.normal(size=value.shape) for name, value in params.items() if "b" in name}
+        run = uz.unroll(net.replace(**params | {"V": net.params["V"]}), rng.normal(size=(6, 2)), rng.integers(0, 3, 6))
+        paths = run.paths("L6", "W_z")
+        weights = np.sort(paths.table().norms)[::-1]
+        for k in range(1, min(6, paths.count)):
+            found = paths.top(k)
+            assert weights[k] <= found.bound * (1 + ROUNDING) + 5e-324, (seed, k)

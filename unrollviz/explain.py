@@ -18,7 +18,7 @@ from unrollviz.gradient import gradient
 from unrollviz.graph import LEVELS, Graph, formula
 from unrollviz.jacobians import frobenius
 from unrollviz.names import derivative, subscript, typeset
-from unrollviz.paths.pathset import PATH_LIMIT, Path, PathSet
+from unrollviz.paths.pathset import Path, PathSet
 from unrollviz.sweep import FOLDS, leading_to
 from unrollviz.unrolled import Unrolled
 
@@ -293,7 +293,7 @@ def _terms(paths: PathSet, shown: Sequence[Path | None], width: int) -> list[str
 
 def _proof(unrolled: Unrolled, paths: PathSet) -> list[str]:
     """The sum of the terms against the gradient of one reverse sweep over the primitives."""
-    if paths.count > PATH_LIMIT:
+    if not paths.listable:
         return [
             f"‖{derivative(paths.losses[0], paths.target)}‖ = {number(paths.total_norm)} by the reverse sweep; "
             f"{integer(paths.count)} terms are too many to be summed one by one, and are summed by step above."

@@ -83,7 +83,7 @@ class Total:
 
 
 def total_of(graph: Graph | Way, losses: Sequence[str], target: str, fold: Fold = TOTAL) -> Total:
-    """The same with all its digits where it has vanished."""
+    """What `gradient` gives, with all its digits where it has vanished."""
     whole = graph.graph if isinstance(graph, Way) else graph
     terms = TermSum(1, node_named(whole, target, "parameter or node")["value"].shape)
     first = np.zeros(1, dtype=np.int64)

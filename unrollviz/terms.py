@@ -23,7 +23,7 @@ def check_memory(terms: int, shape: Shape, what: str = "terms") -> None:
     if needed > limit:
         raise UnrollvizError(
             f"{terms:,} {what} of shape {shape} take {needed / 2**30:,.1f} GiB, the limit is "
-            f"{limit / 2**30:.0f} GiB; ask for norms and shares, or for fewer rows"
+            f"{limit / 2**30:g} GiB; ask for norms and shares, or for fewer rows"
         )
 
 

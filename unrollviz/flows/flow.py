@@ -151,7 +151,8 @@ def most_rows(way: Way, losses: Sequence[str], fold: Sequence[Fold]) -> int:
 def check_rows(rows: int, by: str) -> None:
     """Raise UnrollvizError where there are, or could be, more rows than ROW_LIMIT, or than fit into the memory that has
     been allowed."""
-    limit = max(ROW_LIMIT, memory_allowed(0) // _ROW)
+    allowed = memory_allowed(0)
+    limit = allowed // _ROW if allowed else ROW_LIMIT
     if rows > limit:
         raise UnrollvizError(
             f"{by} gives up to {rows:,} rows, the limit is {limit:,}; take lag, entry or loss, or fewer losses"

@@ -47,7 +47,7 @@ def tabulated(way: Way, losses: Sequence[str], target: str, fold: Sequence[Fold]
     if 8 * rows * widest > limit:
         raise UnrollvizError(
             f"the cotangents of {rows:,} losses, {widest:,} numbers each, take {8 * rows * widest / 2**30:.1f} GiB at "
-            f"one node, the limit is {limit / 2**30:.0f} GiB; take entry, fewer losses or fewer instances"
+            f"one node, the limit is {limit / 2**30:g} GiB; take entry, fewer losses or fewer instances"
         )
 
     def arrivals(carrier: Carrier = COTANGENTS) -> Iterator[tuple[Arrival, Labels | slice, int]]:

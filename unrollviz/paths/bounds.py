@@ -11,7 +11,8 @@ lives, not by a product of norms, which after 100 steps of a trained LSTM is 10^
 
 Where paths are weighed by the norm of their terms, C is a completion's Jacobian; where by their pairing with a
 direction (the share), C is that Jacobian applied to the direction. Instances are bounded one by one, and added. Every
-hop is padded for the rounding of the numbers that it bounds, so that what is computed never exceeds its bound either.
+hop is padded for the rounding of the numbers that it bounds, also of those that cancel inside it (∂h'/∂z = h - n in a
+GRU), so that what is computed never exceeds its bound either.
 
 No bound becomes smaller by underflow: every unit of every instance has a power of two of its own, and all numbers here
 are about 1 times that. In a saturated network slopes of 1 and of 1e-300 stand side by side, and a square that vanished
@@ -24,14 +25,16 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from unrollviz.arrays import Array, beat
 from unrollviz.charts import InChart
+from unrollviz.composite import Composite
 from unrollviz.graph import Graph, backward_edges
-from unrollviz.jacobians import Broadcast, Diagonal, Identity, Jacobian, Outer, norms
+from unrollviz.jacobians import Broadcast, Dense, Diagonal, Identity, Jacobian, Outer, norms
 from unrollviz.sweep import Edge, leading_to, leave_chart
 from unrollviz.terms import MEMORY_LIMIT
 
@@ -165,10 +168,40 @@ def _last(jacobian: Jacobian, direction: Array | None, formed: bool) -> Bound:
     if direction is None:
         return _dense(jacobian, None, formed)
     pushed, exponents = _in_full(lambda tangent: jacobian.jvp(tangent[None])[0], direction)
+    sums = np.abs(pushed)
+    if _cancels(jacobian):
+        own, whole = exponents, _absolute(jacobian)
+        sums, exponents = _in_full(lambda tangent: whole.jvp(tangent[None])[0], np.abs(direction))
+        pushed = np.ldexp(pushed, own - exponents)
     pad = 16 * (pushed.shape[1] + direction.shape[-1]) * _EPSILON
-    reach = np.abs(pushed) * (1 + pad)
-    form = _padded(pushed[:, :, None] * pushed[:, None, :], pad * (pushed * pushed).sum(axis=1)) if formed else None
+    reach = np.abs(pushed) + pad * sums
+    form = _padded(pushed[:, :, None] * pushed[:, None, :], pad * (sums * sums).sum(axis=1)) if formed else None
     return Bound(reach, form, exponents)
+
+
+def _cancels(jacobian: Jacobian) -> bool:
+    """Whether several ways inside an edge are added up, which may leave few digits."""
+    local = jacobian.jacobian if isinstance(jacobian, InChart) else jacobian
+    if not isinstance(local, Composite):
+        return False
+    return not local.is_chain or any(_cancels(step) for _, _, step in local.edges)
+
+
+def _absolute(jacobian: Jacobian) -> Jacobian:
+    """The same with the absolute values of all that is multiplied: what its numbers would be if none cancelled."""
+    match jacobian:
+        case InChart():
+            return _absolute(jacobian.jacobian)
+        case Composite():
+            edges = tuple((head, tail, _absolute(step)) for head, tail, step in jacobian.edges)
+            return Composite(jacobian.head, jacobian.tail, edges)
+        case Diagonal():
+            return Diagonal(np.abs(jacobian.slope))
+        case Dense():
+            return Dense(np.abs(jacobian.weight), jacobian.instances)
+        case Outer():
+            return Outer(np.abs(jacobian.x), jacobian.units)
+    return jacobian
 
 
 def _through(jacobian: Jacobian, behind: Bound) -> Bound:
@@ -190,30 +223,43 @@ def _dense(jacobian: Jacobian, behind: Bound | None, formed: bool) -> Bound:
     instances, units = jacobian.out_shape
     reach, form = np.zeros((instances, units)), None
     exponents = np.full((instances, units), _NOWHERE, dtype=np.int32)
-    for chosen, values, own in _matrix_rows(jacobian, units if formed else None):
-        powers = own if behind is None else own + behind.exponents[:, None, :]
-        exponents[:, chosen] = top = powers.max(axis=2)
-        matrix = np.ldexp(values, powers - top[:, :, None])
-        size = np.abs(matrix)
+    after = np.int32(0) if behind is None else behind.exponents[:, None, :]
+    for (chosen, values, own), (_, sums, powers) in _with_sums(jacobian, units if formed else None):
+        exponents[:, chosen] = top = (powers + after).max(axis=2)
+        matrix, whole = (np.ldexp(x, e + after - top[:, :, None]) for x, e in ((values, own), (sums, powers)))
         pad = 16 * (units + matrix.shape[2]) * _EPSILON
-        total = np.linalg.norm(matrix, axis=2) if behind is None else (size @ behind.reach[:, :, None])[:, :, 0]
+        size = np.abs(matrix) + pad * whole
+        total = np.linalg.norm(size, axis=2) if behind is None else (size @ behind.reach[:, :, None])[:, :, 0]
         reach[:, chosen] = total * (1 + pad)
         if formed:
-            form = _form(matrix, size, None if behind is None else behind.form, pad)
+            form = _form(matrix, whole, None if behind is None else behind.form, pad)
     return Bound(reach, form, exponents)
 
 
-def _form(matrix: Array, size: Array, behind: Array | None, pad: float) -> Array:
-    """J form Jᵀ, padded by the rounding of its terms, which may cancel."""
+_Rows: TypeAlias = tuple[slice, Array, Powers]
+
+
+def _with_sums(jacobian: Jacobian, some: int | None) -> Iterator[tuple[_Rows, _Rows]]:
+    """The rows of a Jacobian's matrix, and of what they would be if nothing cancelled."""
+    if _cancels(jacobian):
+        yield from zip(_matrix_rows(jacobian, some), _matrix_rows(_absolute(jacobian), some), strict=True)
+    else:
+        yield from (
+            ((at, rows, powers), (at, np.abs(rows), powers)) for at, rows, powers in _matrix_rows(jacobian, some)
+        )
+
+
+def _form(matrix: Array, whole: Array, behind: Array | None, pad: float) -> Array:
+    """J form Jᵀ, padded by the rounding of its terms, which may cancel; `whole` is J without cancellation."""
     turned = matrix.swapaxes(1, 2)
     if behind is None:
-        return _padded(matrix @ turned, pad * (matrix * matrix).sum(axis=(1, 2)))
-    terms = (size @ np.sqrt(np.diagonal(behind, axis1=1, axis2=2))[:, :, None])[:, :, 0]
+        return _padded(matrix @ turned, pad * (whole * whole).sum(axis=(1, 2)))
+    terms = (whole @ np.sqrt(np.diagonal(behind, axis1=1, axis2=2))[:, :, None])[:, :, 0]
     form = matrix @ behind @ turned
     return _padded((form + form.swapaxes(1, 2)) / 2, pad * (terms * terms).sum(axis=1))
 
 
-def _matrix_rows(jacobian: Jacobian, some: int | None) -> Iterator[tuple[slice, Array, Powers]]:
+def _matrix_rows(jacobian: Jacobian, some: int | None) -> Iterator[_Rows]:
     """The Jacobian as a matrix an instance, (B, some of the units, n), and powers of two: as many rows at once as fit
     where not said.
 

@@ -257,7 +257,7 @@ class PrefixTree:
         if needed > limit:
             raise UnrollvizError(
                 f"the tangents of a tree of paths to {self.target} may take {needed / 2**30:,.1f} GiB, the limit is "
-                f"{limit / 2**30:.0f} GiB; take fewer steps or instances, or a coarser level of detail"
+                f"{limit / 2**30:g} GiB; take fewer steps or instances, or a coarser level of detail"
             )
 
     def norms(self, prefixes: Sequence[Prefix], pulse: Pulse = _quiet) -> list[float]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from unrollviz.allowance import memory_allowed
 from unrollviz.arrays import Array, arithmetic, beat
 from unrollviz.graph import Graph
 from unrollviz.jacobians import Jacobian
@@ -195,7 +196,7 @@ class _Search:
         dive_at = 4 * PULSE
         begun = list(self.heap)
         while self.heap and not self.is_lighter(*self.heap[0][:2]):
-            spent = self.expansions >= budget or size * len(self.heap) > MEMORY_LIMIT
+            spent = self.expansions >= budget or size * len(self.heap) > memory_allowed(MEMORY_LIMIT)
             if spent or self.expansions >= dive_at:
                 self.dive(begun)  # what a smaller budget would have found is found here too
                 begun.clear()

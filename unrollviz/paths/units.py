@@ -17,6 +17,7 @@ from typing import TypeAlias, TypeVar
 
 import numpy as np
 
+from unrollviz.allowance import memory_allowed
 from unrollviz.arrays import Array, Shape, arithmetic
 from unrollviz.charts import divide
 from unrollviz.counts import integer
@@ -284,11 +285,12 @@ class UnitPaths:
             moment = max(moment, here * (3 * units + 4 * k * min(k, units) if several else 4 * k) * 8)
         pointers = sum(self.graph.nodes[name]["value"].size for name in heads)
         stored = k * 8 * (2 * pointers + _WORDS_PER_STEP * max(steps.get(loss, 0) for loss in self.losses))
-        if stored + moment > MEMORY_LIMIT:
+        limit = memory_allowed(MEMORY_LIMIT)
+        if stored + moment > limit:
             one = Target(self.target.node, (0,) * (len(self.shape) - (not self.shared)))
             raise UnrollvizError(
                 f"the {k:,} heaviest of {integer(self.count)} unit paths to {self.target} take about "
-                f"{(stored + moment) / 2**30:,.1f} GiB, the limit is {MEMORY_LIMIT / 2**30:.0f} GiB; "
+                f"{(stored + moment) / 2**30:,.1f} GiB, the limit is {limit / 2**30:g} GiB; "
                 f"ask for fewer, for one entry ({one}) or for one loss"
             )
 

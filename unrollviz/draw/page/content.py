@@ -24,7 +24,7 @@ from unrollviz.flows.flow import Flow
 from unrollviz.graph import Graph, edge_norm, formula, names_of
 from unrollviz.jacobians import frobenius
 from unrollviz.names import clean, derivative, loss_sum, typeset
-from unrollviz.paths.pathset import PATH_LIMIT, Heaviest, Path, PathSet
+from unrollviz.paths.pathset import Heaviest, Path, PathSet
 
 Json: TypeAlias = dict[str, Any]
 
@@ -97,7 +97,7 @@ class Content:
         table, selected = _with_chosen(listed, chosen)
         size = paths.gradient.size
         terms = size <= 2 * ENTRIES and size * len(table) <= TERM_ENTRIES
-        ranked = paths.count <= PATH_LIMIT
+        ranked = paths.listable
         rows = [
             self._path(path, path.rank + 1 if ranked else place, terms) for place, path in enumerate(table, start=1)
         ]
@@ -108,7 +108,7 @@ class Content:
             "target": self._node(paths.target),
             "count": str(paths.count),
             "total": {"norm": exact(paths.total_norm), "term": entries(paths.gradient) if terms else None},
-            "cancellation": exact(paths.cancellation) if paths.count <= PATH_LIMIT else None,
+            "cancellation": exact(paths.cancellation) if paths.listable else None,
             "heaviest": _certificate(paths, listed) if isinstance(listed, Heaviest) else None,
             "selected": selected,
             "group": None if chosen is None or chosen.path else self._group(chosen),
