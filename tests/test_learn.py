@@ -685,7 +685,10 @@ def test_at_a_terminal_it_is_coloured_goes_on_where_it_was_and_control_c_leaves_
 def at_terminal(
     tmp_path, arguments, keys, prompt=r"> [^\n]*$", command="learn", **environment
 ) -> subprocess.CompletedProcess[str]:
-    """The command at a terminal of 80 columns; each of `keys` is pressed when a prompt stands."""
+    """The command at a terminal of 80 columns; each of `keys` is pressed when a prompt stands.
+
+    Ctrl-C is pressed again where nothing comes of it: Python's readline heeds a signal that arrives between its prompt
+    and its wait for keys only at the next key."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ.update(
@@ -693,11 +696,13 @@ def at_terminal(
         )
         os.environ.pop("NO_COLOR", None) if "NO_COLOR" not in environment else None
         os.execv(sys.executable, [sys.executable, "-m", "unrollviz", command, *arguments])
-    shown, end = "", time.monotonic() + 60
+    shown, pressed, end = "", b"", time.monotonic() + 60
     try:
         while time.monotonic() < end:
             try:
                 if not select.select([terminal], [], [], 1.0)[0]:
+                    if pressed == b"\x03":
+                        os.write(terminal, pressed)
                     continue
                 data = os.read(terminal, 65536)
             except OSError:
@@ -706,7 +711,8 @@ def at_terminal(
                 break
             shown += data.decode(errors="replace")
             if keys and re.search(prompt, shown):
-                os.write(terminal, keys.pop(0))
+                pressed = keys.pop(0)
+                os.write(terminal, pressed)
                 shown += "\n"
         assert time.monotonic() < end, shown
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
