@@ -53,9 +53,9 @@ def test_shares_are_those_of_each_runs_own_flow(cell, by):
             )
             for row in flow.labels.tolist()
         ]
-        assert by_label(found, side) == dict(zip(keys, flow.shares.tolist(), strict=True))
-        assert (found.a, found.b)[side].norm == flow.total_norm
-        assert (found.a, found.b)[side].cancellation == flow.cancellation
+        assert by_label(found, side) == pytest.approx(dict(zip(keys, flow.shares.tolist(), strict=True)), rel=1e-12)
+        assert (found.a, found.b)[side].norm == pytest.approx(flow.total_norm, rel=1e-14)
+        assert (found.a, found.b)[side].cancellation == pytest.approx(flow.cancellation, rel=1e-14)
         assert (found.a, found.b)[side].paths == one.paths(to=one.recurrent_weight).count
     absent = np.where(found.there, found.shares, 0.0)
     np.testing.assert_array_equal(found.change, absent[1] - absent[0])

@@ -6,11 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import unrollviz as uz
+from unrollviz.arrays import arithmetic
 from unrollviz.flows.grid import Grid, Ledger
 from unrollviz.flows.summed import Summed
 from unrollviz.flows.table import tabulated
 from unrollviz.gradient import total_of
-from unrollviz.sweep import ENTRY, FOLDS, LAG, LOSS, TOTAL, Way
+from unrollviz.sweep import ENTRY, FOLDS, LAG, LOSS, TOTAL
+from unrollviz.way import Way
 
 NETWORKS = {
     "elman": {"cell": "elman"},
@@ -66,25 +68,28 @@ def test_losses_that_no_path_leaves_have_no_rows(article):
 
 @given(data=st.data(), classes=st.integers(1, 9), steps=st.integers(1, 80))
 def test_a_ledger_holds_every_figure_at_its_row(data, classes, steps):
-    """Whatever part of the classes arrives, side by side or not, and in whatever order of the steps."""
+    """Whatever part of the classes arrives, and in whatever order of the steps."""
     first = np.array(data.draw(st.lists(st.integers(0, steps - 1), min_size=classes, max_size=classes)))
     sizes = np.array([data.draw(st.integers(1, steps - low)) for low in first.tolist()])
     begins = np.concatenate([[0], np.cumsum(sizes)])
     grid = Grid(np.arange(classes)[:, None], np.arange(steps), begins, first)
-    ledger, powers = Ledger(grid, (0, -3)), st.sampled_from([None, 0, 0, -256, -512])
+    ledger, powers = Ledger(grid, (0, -3)), st.sampled_from([0, 0, -256, -512, 256])
     expected = np.full(len(grid), np.nan)
     for rank in data.draw(st.permutations(range(steps))):
         there = np.flatnonzero((first <= rank) & (rank < first + sizes))
-        if len(there) == 0:
-            continue
-        runs = np.split(there, np.flatnonzero(np.diff(there) > 1) + 1)
-        for run in runs if data.draw(st.booleans()) else [there]:
-            exponents = [data.draw(powers) for _ in run]
+        for run in np.split(there, np.flatnonzero(np.diff(there) > 1) + 1):
+            if len(run) == 0:
+                continue
+            exponents = np.array([data.draw(powers) for _ in range(classes)]) if data.draw(st.booleans()) else None
             figures = 1000.0 * rank + run
-            scaled = figures if None in exponents else np.ldexp(figures, exponents)
-            expected[begins[run] + rank - first[run]] = scaled
-            side_by_side = run[-1] - run[0] + 1 == len(run)
-            place = slice(run[0], run[-1] + 1) if side_by_side else run
-            ledger.write(place, rank, None if None in exponents else np.array(exponents), figures, -figures)
-    for column, factor in zip(ledger.columns(), (1.0, -0.125), strict=True):
+            span = int(run[0]), int(run[-1]) + 1
+            for room, sign in zip(ledger.room(span), (1, -1), strict=True):
+                room[:] = sign * figures
+            ledger.write(span, rank, exponents)
+            expected[begins[run] + rank - first[run]] = (
+                figures if exponents is None else np.ldexp(figures, exponents[run])
+            )
+    with arithmetic():
+        columns = ledger.columns()
+    for column, factor in zip(columns, (1.0, -0.125), strict=True):
         np.testing.assert_array_equal(column, factor * expected)

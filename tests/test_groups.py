@@ -18,7 +18,7 @@ from unrollviz.flows.folds import kinds
 from unrollviz.flows.groups import Group, Uses, avoiding, mean_lags, passing, summed
 from unrollviz.gradient import edge_shares
 from unrollviz.paths.pathset import Path, PathSet
-from unrollviz.sweep import Way
+from unrollviz.way import Way
 
 CELLS = {
     "elman": {},

@@ -11,25 +11,18 @@ from hypothesis import strategies as st
 from strategies import WEIGHTED_SUM, Recipe, bounded, integer_dags, recipes, seeds
 
 import unrollviz as uz
+from unrollviz.carriers import COUNTS
 from unrollviz.cells import CELLS, Parameters
 from unrollviz.errors import NonFinite, UnknownName
 from unrollviz.flows.flow import flow
+from unrollviz.forward import push_forward
 from unrollviz.gradient import cotangents, count_paths, gradient
 from unrollviz.graph import Tracer, names_of
 from unrollviz.ops import OPS
 from unrollviz.paths.pathset import PathSet
 from unrollviz.stacks import Radix, Stack, merge, unique_rows
-from unrollviz.sweep import (
-    COUNTS,
-    FOLDS,
-    LOSS,
-    TOTAL,
-    Fold,
-    completions,
-    leading_to,
-    push_forward,
-    sweep,
-)
+from unrollviz.sweep import FOLDS, LOSS, TOTAL, Fold, sweep
+from unrollviz.way import completions, leading_to
 
 DETAILS = ("state", "op")
 PARAMS = "UWVbc"

@@ -28,7 +28,7 @@ from unrollviz.paths.pathset import PathSet
 from unrollviz.paths.prefixes import PrefixTree
 from unrollviz.paths.units import UnitPaths
 from unrollviz.plots import Plot
-from unrollviz.sweep import Way
+from unrollviz.way import Way
 
 if TYPE_CHECKING:
     import graphviz

@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -87,73 +86,37 @@ def beat() -> None:
 
 
 _SMALL = 2**12
-
-_LINE = 8
-"""Numbers in a line of the cache."""
+_FLOAT64 = np.dtype(np.float64)
 
 
-@dataclass(slots=True)
-class _Buffer:
-    """Memory of which `begins` … `ends` is in use, while anybody holds it."""
-
-    numbers: Array
-    begins: int
-    ends: int
-
-    def given(self, shape: Shape) -> Array:
-        """The part in use."""
-        part: Array = self.numbers[self.begins : self.ends].reshape(shape)
-        return part
-
-
-def room(shape: Shape, dtype: npt.DTypeLike = np.float64) -> npt.NDArray[Any]:
-    """An array to be written to: within `arithmetic()` one whose memory nobody holds any more, if there is one. There
-    is some memory left beside it, for rows to come.
+def room(shape: Shape, dtype: npt.DTypeLike = np.float64, most: int = 0) -> npt.NDArray[Any]:
+    """An array to be written to: within `arithmetic()` one whose memory nobody holds any more, if there is one. Where
+    it is known how many rows such an array has at `most`, that much memory is taken, and kept for these arrays.
 
     Fresh memory of more than some pages comes from the system, which clears it: that takes longer than multiplying
     the numbers that go there (a sweep of T = 3,000, d = 64: 2.2 instead of 1.2 times its matrix products)."""
     kept, size = getattr(_THREAD, "kept", None), math.prod(shape)
-    if kept is None or size < _SMALL or np.dtype(dtype) != np.float64:
+    if kept is None or size < _SMALL or dtype not in (np.float64, _FLOAT64):
         return np.empty(shape, dtype)
+    needed = size // shape[0] * most if most else size + size // 8
     held = _held()
-    for buffer in kept:
-        if size + size // 16 <= buffer.numbers.size <= 4 * size and sys.getrefcount(buffer.numbers) == held:
-            return _middle(buffer, size).given(shape)
-    kept[:] = [buffer for buffer in kept if sys.getrefcount(buffer.numbers) > held]
-    kept.append(_Buffer(np.empty(size + size // 8), 0, 0))
-    return _middle(kept[-1], size).given(shape)
+    for memory in kept:
+        fits = memory.size == needed if most else size <= memory.size <= 4 * size
+        if fits and sys.getrefcount(memory) == held:
+            return _first(memory, shape)
+    kept[:] = [memory for memory in kept if sys.getrefcount(memory) > held]
+    kept.append(np.empty(needed))
+    return _first(kept[-1], shape)
 
 
-def _middle(buffer: _Buffer, size: int) -> _Buffer:
-    """`buffer` with `size` numbers in its middle in use, so that rows can be added on either side."""
-    buffer.begins = (buffer.numbers.size - size) // 2 // _LINE * _LINE
-    buffer.ends = buffer.begins + size
-    return buffer
-
-
-def extended(rows: Labels, before: int, after: int) -> Array | None:
-    """`rows` from `room` where they lie, with as many rows more on either side, to be written to.
-
-    None where that memory is not free; then the rows must be copied."""
-    width = math.prod(rows.shape[1:])
-    for buffer in getattr(_THREAD, "kept", None) or ():
-        # Who holds all that is in use may have more of it; then nobody else does, for theirs is no longer all.
-        size, all_of_it = buffer.numbers.size, rows.size == buffer.ends - buffer.begins
-        if all_of_it and rows.flags.c_contiguous and rows.base is buffer.numbers:
-            begins, ends = buffer.begins - before * width, buffer.ends + after * width
-            if begins < 0 or ends > size:
-                return None
-            buffer.begins, buffer.ends = begins, ends
-            found: Array = _Buffer.given(buffer, (before + len(rows) + after, *rows.shape[1:]))
-            return found
-    return None
+def _first(memory: Array, shape: Shape) -> Array:
+    return memory[: math.prod(shape)].reshape(shape)
 
 
 @cache
 def _held() -> int:
-    """What `getrefcount` says of memory that only its buffer holds; versions of Python differ."""
-    buffer = _Buffer(np.empty(1), 0, 0)
-    return sys.getrefcount(buffer.numbers)
+    """What `getrefcount` says of memory that only its list holds, while going through it; versions of Python differ."""
+    return next(sys.getrefcount(memory) for memory in [np.empty(1)])
 
 
 @contextmanager

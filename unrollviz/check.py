@@ -12,13 +12,14 @@ from unrollviz.arrays import Array, arithmetic, beat
 from unrollviz.errors import UnknownName
 from unrollviz.export import Cell, Table
 from unrollviz.flows.flow import flow
+from unrollviz.forward import push_forward
 from unrollviz.gradient import gradient
 from unrollviz.graph import Graph, level_of_detail, names_of
 from unrollviz.jacobians import norms
 from unrollviz.ops import OPS
 from unrollviz.paths.pathset import PathSet
 from unrollviz.plan import Plan
-from unrollviz.sweep import FOLDS, push_forward
+from unrollviz.sweep import FOLDS
 from unrollviz.unrolled import Unrolled, unroll_batch
 
 BOUNDS: dict[str, float] = {

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 
-from unrollviz.arrays import Array, Shape
-from unrollviz.jacobians import Dense, Diagonal, Identity, Jacobian, frobenius
+from unrollviz.arrays import Array, Shape, room
+from unrollviz.jacobians import Dense, Diagonal, Identity, Jacobian, at_once, frobenius
 
 
 def scaled(jacobian: Jacobian, factors: Array) -> Jacobian:
@@ -17,6 +17,13 @@ def scaled(jacobian: Jacobian, factors: Array) -> Jacobian:
 
     `factors` has the shape of the output."""
     return Composite("y", "x", (("y", "scaled", Diagonal(factors)), ("scaled", "x", jacobian)))
+
+
+def _scaled(matrix: Array, slope: Array) -> Array:
+    """A matrix, or a diagonal, with its rows or columns multiplied by a slope."""
+    if matrix.ndim == 1:
+        return matrix * slope
+    return np.asarray(np.multiply(matrix, slope, out=room(matrix.shape, most=len(matrix))))
 
 
 def _sum_of(one: Array, other: Array) -> Array:
@@ -33,20 +40,30 @@ def _sum_of(one: Array, other: Array) -> Array:
 class Composite(Jacobian):
     """The sum over all paths from `head` back to `tail`: a small sweep over the edges in between.
 
-    `edges` are (head, tail, Jacobian) triples; all edges into a node stand before those that leave it.
+    Attributes:
+        edges: (head, tail, Jacobian) triples; all edges into a node stand before those that leave it.
+        is_chain: there is one path only.
+        foldable: there is one instance, and nothing but slopes and weights.
     """
 
     head: str
     tail: str
     edges: tuple[tuple[str, str, Jacobian], ...]
+    out_shape: Shape = field(init=False, repr=False, compare=False)
+    in_shape: Shape = field(init=False, repr=False, compare=False)
+    is_chain: bool = field(init=False, repr=False, compare=False)
+    foldable: bool = field(init=False, repr=False, compare=False)
 
-    @property
-    def out_shape(self) -> Shape:  # type: ignore[override]
-        return self.edges[0][2].out_shape
-
-    @property
-    def in_shape(self) -> Shape:  # type: ignore[override]
-        return self.edges[-1][2].in_shape
+    def __post_init__(self) -> None:
+        kinds, shape = (Diagonal, Dense, Identity), self.edges[0][2].out_shape
+        known = {
+            "out_shape": shape,
+            "in_shape": self.edges[-1][2].in_shape,
+            "is_chain": all(one[1] == following[0] for one, following in pairwise(self.edges)),
+            "foldable": shape[:1] == (1,) and all(isinstance(jacobian, kinds) for _, _, jacobian in self.edges),
+        }
+        for name, value in known.items():
+            object.__setattr__(self, name, value)
 
     @property
     def per_instance(self) -> bool:  # type: ignore[override]
@@ -56,10 +73,16 @@ class Composite(Jacobian):
     def least(self) -> float:
         return min(jacobian.least for _, _, jacobian in self.edges)
 
-    @property
-    def is_chain(self) -> bool:
-        """Whether there is one path only."""
-        return all(one[1] == following[0] for one, following in pairwise(self.edges))
+    def vjp_in_place(self, cotangents: Array) -> None:
+        folded = self._folded(len(cotangents))
+        if folded is not None:
+            folded.vjp_in_place(cotangents)
+        elif self.is_chain:
+            size = at_once(self.in_shape[-1])
+            for first in range(0, len(cotangents), size):
+                self.vjp_into(cotangents[first : first + size], cotangents[first : first + size])
+        else:
+            Jacobian.vjp_in_place(self, cotangents)
 
     def _pull(self, cotangents: Array, edges: Sequence[tuple[str, str, Jacobian]]) -> dict[str, Array]:
         at = {self.head: cotangents}
@@ -69,25 +92,33 @@ class Composite(Jacobian):
         return at
 
     def vjp(self, cotangents: Array) -> Array:
-        if len(cotangents) > self.in_shape[-1] and len(self.out_shape) == 2 and self.out_shape[0] == 1:
-            matrix = self._folded()
-            if matrix is not None:
-                return Dense(matrix, 1).vjp(cotangents)
-        return self._pull(cotangents, self.edges)[self.tail]
+        folded = self._folded(len(cotangents))
+        return self._pull(cotangents, self.edges)[self.tail] if folded is None else folded.vjp(cotangents)
 
-    def _folded(self) -> Array | None:
-        """The whole as one matrix (units of y, units of x), for one instance; None where that takes more than scaling
-        matrices and adding them up, or where scaling the rows takes no more.
+    def vjp_into(self, cotangents: Array, out: Array) -> None:
+        folded = self._folded(len(cotangents))
+        if folded is not None:
+            folded.vjp_into(cotangents, out)
+        elif self.is_chain:
+            before = self._pull(cotangents, self.edges[:-1])
+            self.edges[-1][2].vjp_into(before[self.edges[-1][0]], out)
+        else:
+            out[...] = self._pull(cotangents, self.edges)[self.tail]
+
+    def _folded(self, rows: int) -> Dense | None:
+        """The whole as one matrix (units of y, units of x), where that is `foldable` and scaling the rows takes more.
 
         With many rows, slopes are cheaper multiplied into a weight once than into every row, and the gates of an LSTM
         cheaper added up first than gone through one by one."""
+        if rows <= self.in_shape[-1] or not self.foldable:
+            return None
         at: dict[str, Array | None] = {self.head: None}  # None: the head itself
         for head, tail, jacobian in self.edges:
             left = at[head]
             if isinstance(jacobian, Diagonal):
-                pulled = jacobian.slope[0] if left is None else left * jacobian.slope[0]
+                pulled = jacobian.slope[0] if left is None else _scaled(left, jacobian.slope[0])
             elif isinstance(jacobian, Dense) and (left is None or left.ndim == 1):
-                pulled = jacobian.weight if left is None else left[:, None] * jacobian.weight
+                pulled = jacobian.weight if left is None else _scaled(jacobian.weight, left[:, None])
             elif isinstance(jacobian, Identity):
                 pulled = np.ones(1) if left is None else left
             else:
@@ -95,7 +126,7 @@ class Composite(Jacobian):
             before = at.get(tail)
             at[tail] = pulled if before is None else _sum_of(before, pulled)
         found = at[self.tail]
-        return found if found is not None and found.ndim == 2 else None
+        return Dense(found, 1) if found is not None and found.ndim == 2 else None
 
     def jvp(self, tangents: Array) -> Array:
         at = {self.tail: tangents}
@@ -140,12 +171,12 @@ class Composite(Jacobian):
         # structured form instead.
         return last[0][2].norm_after(blocks @ before.matrix() if before else blocks)
 
-    def row_norms(self, cotangents: Array) -> Array:
+    def row_norms(self, cotangents: Array, out: Array | None = None) -> Array:
         last = self.arrivals(cotangents)
         if len(last) == 1:
             rows, jacobian = last[0]
-            return jacobian.row_norms(rows)
-        return Jacobian.row_norms(self, cotangents)
+            return jacobian.row_norms(rows, out)
+        return Jacobian.row_norms(self, cotangents, out)
 
     def arrivals(self, cotangents: Array) -> Sequence[tuple[Array, Jacobian]]:
         at = self._pull(cotangents, [edge for edge in self.edges if edge[1] != self.tail])
@@ -183,7 +214,7 @@ def chained(head: str, steps: Sequence[Jacobian], tail: str) -> Jacobian:
 def common_slope(jacobians: Sequence[Jacobian]) -> Diagonal | None:
     """The slope by which all of several chains of edges begin, if they do."""
     firsts = [one.edges[0][2] for one in jacobians if isinstance(one, Composite) and one.is_chain]
-    if len(firsts) < max(2, len(jacobians)) or not isinstance(firsts[0], Diagonal):
+    if not firsts or len(firsts) < len(jacobians) or not isinstance(firsts[0], Diagonal):
         return None
     return firsts[0] if all(first is firsts[0] for first in firsts) else None
 

@@ -19,8 +19,9 @@ from unrollviz.graph import LEVELS, Graph, formula
 from unrollviz.jacobians import frobenius
 from unrollviz.names import derivative, subscript, typeset
 from unrollviz.paths.pathset import Path, PathSet
-from unrollviz.sweep import FOLDS, leading_to
+from unrollviz.sweep import FOLDS
 from unrollviz.unrolled import Unrolled
+from unrollviz.way import leading_to
 
 WIDTH = 100
 SHOWN = 8

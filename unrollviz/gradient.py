@@ -12,19 +12,13 @@ import numpy as np
 from unrollviz.arrays import Array, arithmetic
 from unrollviz.charts import divide
 from unrollviz.errors import NonFinite, UnrollvizError
+from unrollviz.forward import forward_sweep
 from unrollviz.graph import Graph, node_named
 from unrollviz.jacobians import frobenius
 from unrollviz.stacks import Exponents, Stack, both, consolidated, times_power
-from unrollviz.sweep import (
-    TOTAL,
-    Fold,
-    Way,
-    completions,
-    forward_sweep,
-    sweep,
-    truncated,
-)
+from unrollviz.sweep import TOTAL, Fold, sweep, truncated
 from unrollviz.terms import TermSum
+from unrollviz.way import Way, completions
 
 
 def gradient(graph: Graph | Way, losses: Sequence[str], target: str, fold: Fold = TOTAL) -> Array:
@@ -184,8 +178,9 @@ def edge_shares(graph: Graph, losses: Sequence[str], target: str) -> dict[tuple[
 
 def check_gradient(graph: Graph, losses: Sequence[str], target: str, result: Array) -> None:
     """Raise NonFinite, naming the first node whose cotangent is NaN or infinite, where `result` holds such a value."""
-    if np.isfinite(result).all():
-        return
+    with np.errstate(over="ignore", invalid="ignore"):
+        if math.isfinite(result.sum()) or np.isfinite(result).all():  # the sum first: it takes no memory
+            return
     node, time = target, graph.nodes[target]["time"]
     inside = [name for name, role in graph.nodes(data="role") if role not in ("parameter", "loss", "output")]
     with arithmetic():

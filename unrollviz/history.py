@@ -21,9 +21,10 @@ from unrollviz.gradient import gradients
 from unrollviz.graph import Graph, level_of_detail, names_of
 from unrollviz.jacobians import frobenius, norms
 from unrollviz.network import Network
-from unrollviz.sweep import LOSS, Edge, Fold, Way, sweep
+from unrollviz.sweep import LOSS, Fold, sweep
 from unrollviz.terms import TermSum, check_memory
 from unrollviz.unrolled import Unrolled, unroll_batch
+from unrollviz.way import Edge, Way
 
 PART = 0.9
 """The part of a gradient whose reach is told."""

@@ -16,6 +16,18 @@ import numpy as np
 
 from unrollviz.arrays import Array, Shape, room
 
+AT_ONCE = 512
+"""Rows that are multiplied at once where the product takes their place."""
+
+SMALL = 786_432
+"""Multiplications that BLAS does without arranging its arguments in memory of its own first (OpenBLAS: 10^6)."""
+
+
+def at_once(units: int) -> int:
+    """How many rows of so many units are best multiplied at once: as many as make a small product, or else AT_ONCE."""
+    rows = SMALL // units**2
+    return rows if rows >= AT_ONCE // 4 else AT_ONCE
+
 
 class Jacobian(ABC):
     """∂y/∂x of one edge x -> y. `out_shape` is y's shape, `in_shape` x's."""
@@ -28,6 +40,17 @@ class Jacobian(ABC):
     @abstractmethod
     def vjp(self, cotangents: Array) -> Array:
         """ȳ ∂y/∂x for every row: (R, *out_shape) -> (R, *in_shape)."""
+
+    def vjp_into(self, cotangents: Array, out: Array) -> None:
+        """The same, written to `out`."""
+        out[...] = self.vjp(cotangents)
+
+    def vjp_in_place(self, cotangents: Array) -> None:
+        """The same, written over the cotangents, where x has y's shape: some rows at once."""
+        size = at_once(self.in_shape[-1])
+        for first in range(0, len(cotangents), size):
+            rows = cotangents[first : first + size]
+            rows[...] = self.vjp(rows)
 
     @abstractmethod
     def jvp(self, tangents: Array) -> Array:
@@ -84,9 +107,9 @@ class Jacobian(ABC):
         takes more than the norms of M."""
         return None
 
-    def row_norms(self, cotangents: Array) -> Array:
-        """Norm of each row of `vjp(cotangents)`: (R, *out_shape) -> (R,)."""
-        return norms(self.vjp(cotangents).reshape(len(cotangents), -1))
+    def row_norms(self, cotangents: Array, out: Array | None = None) -> Array:
+        """Norm of each row of `vjp(cotangents)`: (R, *out_shape) -> (R,), written to `out`."""
+        return norms(self.vjp(cotangents).reshape(len(cotangents), -1), out)
 
     def textbook(self, cotangents: Array) -> Array:
         """Cotangents at x, (R, *in_shape), in the textbook's coordinates: changed only where x has a chart."""
@@ -108,15 +131,19 @@ def frobenius(values: Array) -> float:
     """Frobenius norm of an array of any shape."""
     flat = values.ravel()
     with np.errstate(over="ignore", under="ignore"):
-        square = float(flat @ flat)
+        square = float(np.dot(flat, flat))
     return math.sqrt(square) if 1e-280 < square < 1e280 else float(norms(flat[None])[0])
 
 
-def norms(rows: Array) -> Array:
-    """Norm of every row: (R, n) -> (R,). Right also where the squares of the entries underflow or overflow."""
+def norms(rows: Array, out: Array | None = None) -> Array:
+    """Norm of every row: (R, n) -> (R,), written to `out`. Right also where the squares of the entries underflow or
+    overflow."""
     with np.errstate(over="ignore", under="ignore"):
-        found = np.asarray(np.sqrt(np.vecdot(rows, rows)))
-        if not (found.min(initial=1.0) >= 1e-140 and found.max(initial=1.0) <= 1e140):
+        found = np.vecdot(rows, rows, out=out)
+        # Looked up by index, for that takes a third of the time of `min` and `max`.
+        usual = len(found) == 0 or (found[found.argmin()] >= 1e-280 and found[found.argmax()] <= 1e280)
+        np.sqrt(found, out=found)
+        if not usual:
             extreme = (found < 1e-140) | (found > 1e140)
             largest = np.abs(rows[extreme]).max(axis=1, initial=0.0)
             scale = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
@@ -193,6 +220,9 @@ class Diagonal(Jacobian):
     def vjp(self, cotangents: Array) -> Array:
         return np.asarray(np.multiply(cotangents, self.slope, out=room(cotangents.shape)))
 
+    def vjp_into(self, cotangents: Array, out: Array) -> None:
+        np.multiply(cotangents, self.slope, out=out)
+
     def jvp(self, tangents: Array) -> Array:
         return tangents * self.slope
 
@@ -225,6 +255,19 @@ class Dense(Jacobian):
         flat = cotangents.reshape(-1, self.weight.shape[0])
         pulled = np.matmul(flat, self.weight, out=room((len(flat), self.weight.shape[1])))
         return pulled.reshape(len(cotangents), *self.in_shape)
+
+    def vjp_into(self, cotangents: Array, out: Array) -> None:
+        m, n = self.weight.shape
+        np.matmul(cotangents.reshape(-1, m), self.weight, out=out.reshape(-1, n))
+
+    def vjp_in_place(self, cotangents: Array) -> None:
+        flat, units = cotangents.reshape(-1, self.weight.shape[0]), self.weight.shape[1]
+        size = at_once(units)
+        product = room((min(size, len(flat)), units), most=size)
+        for first in range(0, len(flat), size):
+            rows = flat[first : first + size]
+            np.matmul(rows, self.weight, out=product[: len(rows)])
+            rows[...] = product[: len(rows)]
 
     def jvp(self, tangents: Array) -> Array:
         flat = tangents.reshape(-1, self.weight.shape[1]) @ self.weight.T
@@ -266,14 +309,16 @@ class Outer(Jacobian):
     def spread(self) -> Array:
         return norms(self.x)
 
-    def row_norms(self, cotangents: Array) -> Array:
+    def row_norms(self, cotangents: Array, out: Array | None = None) -> Array:
         if len(self.x) == 1:
-            return norms(cotangents[:, 0]) * frobenius(self.x)
+            found = norms(cotangents[:, 0], out)
+            found *= frobenius(self.x)
+            return found
         # With x = (Q R)ᵀ, ‖ȳᵀ x‖ = ‖ȳᵀ Rᵀ‖: B columns instead of n, and no digit lost (a Gram matrix
         # would lose half of them where instances cancel).
         thin = self.x if len(self.x) >= self.x.shape[1] else np.linalg.qr(self.x.T)[1].T
         products = cotangents.swapaxes(1, 2) @ thin
-        return norms(products.reshape(len(cotangents), -1))
+        return norms(products.reshape(len(cotangents), -1), out)
 
 
 @dataclass(frozen=True, slots=True)

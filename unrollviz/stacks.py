@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from unrollviz.arrays import Array, Labels, extended, room
+from unrollviz.arrays import Array, Labels, room
 
 Exponents = npt.NDArray[np.int64]
 
@@ -43,6 +43,11 @@ class Stack:
         return Stack(self.labels[keep], self.rows[keep], exponents, None if self.counts is None else self.counts[keep])
 
 
+def is_new(rows: Labels, before: Labels) -> bool:
+    """Whether rows that came out of an edge have their own memory, and not that of the rows `before` it."""
+    return rows is not before and rows.base is not before and (rows.base is None or rows.base is not before.base)
+
+
 def times_power(values: Labels, exponents: Exponents | None) -> Labels:
     """values · 2^exponents, an exponent a row: (R, …). What is below 1e-308 then rounds to 0."""
     if exponents is None:
@@ -66,14 +71,16 @@ def weights(mantissas: Array, exponents: Exponents | None) -> tuple[Array, Array
     return times_power(mantissas, exponents), logs if exponents is None else logs + exponents * math.log10(2.0)
 
 
-def times_strides(values: Array, exponents: Exponents | None, power: int = 0) -> Array:
-    """(R,) values · 2^(exponents + power). Takes less time than `times_power` where power is 0 and the exponents are
-    what `rescaled` gives."""
-    if exponents is None:
-        return values if power == 0 else np.ldexp(values, power)
-    if power or exponents.max(initial=0) > 0 or not np.abs(values).max(initial=0.0) < _LARGE:
-        return np.asarray(np.ldexp(values, exponents + power))
-    return np.asarray(values * _FACTORS.take(-exponents >> _SHIFT, mode="clip"))
+def scale_by_strides(blocks: Sequence[Array], exponents: Exponents, powers: Sequence[int]) -> None:
+    """Multiply blocks of numbers, (…, R) each, by 2^(exponents + the power of each), where they lie.
+
+    Takes less time than `times_power` where the power is 0 and the exponents, (R,), are what `rescaled` gives."""
+    factors = _FACTORS.take(-exponents >> _SHIFT, mode="clip") if exponents.max(initial=0) <= 0 else None
+    for block, power in zip(blocks, powers, strict=True):
+        if power == 0 and factors is not None and -_LARGE < block.min(initial=0.0) <= block.max(initial=0.0) < _LARGE:
+            np.multiply(block, factors, out=block)
+        else:
+            np.ldexp(block, exponents + power, out=block)
 
 
 STRIDE = 256
@@ -93,20 +100,34 @@ def rescaled(stack: Stack) -> Stack:
 
     Numbers below 1e-308 lose digits and take several times as long to multiply, and those below 5e-324 are 0; so a
     sweep calls this every few steps."""
-    flat = stack.rows.reshape(len(stack), -1)
-    small = np.flatnonzero(np.vecdot(flat, flat) < TINY**2)
+    small = small_rows(stack.rows)
     if len(small) == 0:
         return stack
-    _, powers = np.frexp(np.abs(flat[small]).max(axis=1, initial=0.0))
-    powers = STRIDE * np.ceil(powers / STRIDE).astype(np.int64)
-    rows = stack.rows
-    if not stack.own:
-        rows = room(rows.shape, rows.dtype)
-        rows[...] = stack.rows
-    rows[small] = times_power(rows[small], -powers)
+    rows = stack.rows if stack.own else copied(stack.rows)
     exponents = _exponents(stack).copy()
-    exponents[small] += powers
+    exponents[small] += scale_up(rows, small)
     return Stack(stack.labels, rows, exponents, stack.counts, own=True)
+
+
+def small_rows(rows: Labels) -> Labels:
+    """Which rows have become small."""
+    flat = rows.reshape(len(rows), -1)
+    return np.flatnonzero(np.vecdot(flat, flat) < TINY**2)
+
+
+def scale_up(rows: Labels, small: Labels) -> Exponents:
+    """Scale some rows up where they lie, and return the powers of two by which they have to be multiplied for it."""
+    _, powers = np.frexp(np.abs(rows[small].reshape(len(small), -1)).max(axis=1, initial=0.0))
+    powers = STRIDE * np.ceil(powers / STRIDE).astype(np.int64)
+    rows[small] = times_power(rows[small], -powers)
+    return np.asarray(powers)
+
+
+def copied(rows: Labels, most: int = 0) -> Labels:
+    """The same rows in memory of their own; see `room`."""
+    mine = room(rows.shape, rows.dtype, most)
+    mine[...] = rows
+    return mine
 
 
 def _exponents(stack: Stack) -> Exponents:
@@ -152,20 +173,35 @@ def _within(some: Labels, others: Labels) -> slice | None:
 
 def _added(one: Stack, other: Stack, place: slice) -> Stack:
     """The sum of two stacks, the labels of the second being those of the first at `place`."""
-    if one.exponents is not other.exponents and not np.array_equal(_exponents(one)[place], _exponents(other)):
-        return _overlapping([one, other], one.labels, [np.arange(len(one)), np.arange(place.start, place.stop)])
-    rows = one.rows
-    if one.own:
-        rows[place] += other.rows
-    else:
-        rows = room(rows.shape, rows.dtype)
-        rows[: place.start], rows[place.stop :] = one.rows[: place.start], one.rows[place.stop :]
-        np.add(one.rows[place], other.rows, out=rows[place])
+    rows = one.rows if one.own else copied(one.rows)
+    exponents = add_in_place(rows, one.exponents, place, other.rows, other.exponents)
     counts = one.counts
     if counts is not None:
         counts = counts.copy()
         counts[place] += other.counts
-    return Stack(one.labels, rows, one.exponents, counts, own=True)
+    return Stack(one.labels, rows, exponents, counts, own=True)
+
+
+def add_in_place(
+    rows: Labels, exponents: Exponents | None, place: slice, others: Labels, powers: Exponents | None
+) -> Exponents | None:
+    """Add `others` · 2^`powers` to `rows` · 2^`exponents` at `place`, and return the exponents of the sums."""
+    if exponents is powers is None:
+        np.add(rows[place], others, out=rows[place])
+        return None
+    mine = np.zeros(len(rows), dtype=np.int64) if exponents is None else exponents
+    theirs = np.zeros(len(others), dtype=np.int64) if powers is None else powers
+    if not np.array_equal(mine[place], theirs):
+        # A row of zeros has no power of its own.
+        before = np.where(rows[place].reshape(len(others), -1).any(axis=1), mine[place], _LOWEST)
+        added = np.where(others.reshape(len(others), -1).any(axis=1), theirs, _LOWEST)
+        common = np.maximum(before, added)
+        rows[place] *= _factors(np.where(before == _LOWEST, 0, before - common), rows.ndim)
+        others = others * _factors(np.where(added == _LOWEST, 0, added - common), rows.ndim)
+        mine = mine.copy()
+        mine[place] = np.where(common == _LOWEST, 0, common)
+    rows[place] += others
+    return mine
 
 
 def _overlapping(parts: Sequence[Stack], union: Labels, where: Sequence[Labels]) -> Stack:
@@ -216,23 +252,9 @@ def _joined(parts: Sequence[Stack]) -> Stack:
         exponents = np.concatenate([_exponents(part) for part in parts])
     if parts[0].counts is not None:
         counts = np.concatenate([part.counts for part in parts if part.counts is not None])
-    return Stack(labels, _rows_joined(parts), exponents, counts, own=True)
-
-
-def _rows_joined(stacks: Sequence[Stack]) -> Labels:
-    """Rows one after the other; the largest part stays where it is, if there is room beside it for the others."""
-    parts = [stack.rows for stack in stacks]
-    sizes = [len(part) for part in parts]
-    largest = sizes.index(max(sizes))
-    before, after = sum(sizes[:largest]), sum(sizes[largest + 1 :])
-    rows = extended(parts[largest], before, after) if stacks[largest].own else None
-    if rows is None:
-        return np.concatenate(parts, out=room((sum(sizes), *parts[0].shape[1:]), parts[0].dtype))
-    if before:
-        np.concatenate(parts[:largest], out=rows[:before])
-    if after:
-        np.concatenate(parts[largest + 1 :], out=rows[-after:])
-    return rows
+    rows = [part.rows for part in parts]
+    joined = np.concatenate(rows, out=room((len(labels), *rows[0].shape[1:]), rows[0].dtype))
+    return Stack(labels, joined, exponents, counts, own=True)
 
 
 def consolidated(stack: Stack) -> Stack:

@@ -6,31 +6,18 @@ ones are added is the fold's choice: it labels every partial path, and rows with
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from unrollviz.arrays import Array, Labels, beat, many_objects
-from unrollviz.charts import LeaveChart, divide
-from unrollviz.composite import Composite, behind_first, common_slope, lean
+from unrollviz.arrays import Array, Labels, beat
+from unrollviz.carriers import COTANGENTS, Carrier
+from unrollviz.classes import Classes, Meeting, Span
 from unrollviz.errors import UnknownName
-from unrollviz.graph import Graph, backward_edges, names_of, node_named
-from unrollviz.jacobians import Jacobian
-from unrollviz.stacks import Exponents, Stack, consolidated, merge, rescaled, times_power
-
-
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """One step back along a path, from `head` to its argument `tail`."""
-
-    head: str
-    tail: str
-    key: int
-    jacobian: Jacobian
+from unrollviz.graph import Graph, names_of, node_named
+from unrollviz.stacks import Exponents, Stack, consolidated, is_new, merge, rescaled, times_power
+from unrollviz.way import Edge, Way, entry_step
 
 
 @dataclass(frozen=True)
@@ -82,151 +69,47 @@ def truncated(graph: Graph, target: str, steps: int) -> Fold:
     return Fold(seed=lambda name, t: t, cross=cross)
 
 
-@dataclass(frozen=True)
-class Carrier:
-    """What a sweep carries along paths: how a path begins, how it goes through an edge, whether it may underflow; and
-    the 1 of what paths are counted in beside, if they are."""
-
-    seed: Array | Labels
-    pull: Callable[[Jacobian, Labels], Labels]
-    shrinks: bool = False
-    one: Labels | None = None
-
-
-COTANGENTS = Carrier(np.ones(1), lambda jacobian, rows: jacobian.vjp(rows), shrinks=True)
-COUNTS = Carrier(np.array([1], dtype=object), lambda jacobian, rows: rows)
-"""Path counts: the same walk with exact Python integers in place of cotangents."""
-SMALL_COUNTS = replace(COUNTS, seed=np.ones(1, dtype=np.int64))
-"""The same where there are less than 2^62 paths in all, so that 64 bits hold every count."""
-
-EVERY = 4
-"""Steps of time after which rows that have become small are scaled up."""
-
-FAINT = 1e-30
-"""A slope so small that rows are scaled at its step too: saturated units have slopes of 1e-60 and less."""
-
-
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """Rows that have come to an edge into a target at `step`; the edge's own vjp is still to be applied.
 
-    rows: (R, *shape of edge.head), or (R,) counts;  exponents: (R,) or None: the numbers are rows · 2^exponents.
+    Attributes:
+        rows: (R, *shape of edge.head), or (R,) counts; the numbers are rows · 2^exponents.
+        before: (R, columns) the labels but for the step of entry.
+        counts: (R,) numbers of paths, where they are counted beside.
+        span: which of the `Classes` of the sweep these rows are, where it told paths apart by nothing else; and
+        powers: an exponent for each of all classes then, or None.
     """
 
     edge: Edge
     step: int
     rows: Labels
-    exponents: Exponents | None
-    _stack: Stack
+    before: Labels
     _fold: Sequence[Fold]
+    _exponents: Exponents | None = None
+    counts: Labels | None = None
+    span: Span | None = None
+    powers: Exponents | None = None
 
     @property
-    def before(self) -> Labels:
-        """(R, columns) labels before the step of entry makes a difference."""
-        return self._stack.labels
+    def exponents(self) -> Exponents | None:
+        """(R,), or None."""
+        return self._exponents if self.powers is None or self.span is None else self.powers[slice(*self.span)]
 
     @property
     def labels(self) -> Labels:
         """(R, columns)"""
-        labels = self._stack.labels
+        labels = self.before
         for index, column in enumerate(self._fold):
             if column.enter is not None:
-                labels = labels.copy() if labels is self._stack.labels else labels
+                labels = labels.copy() if labels is self.before else labels
                 labels[:, index] = column.enter(labels[:, index], self.step)
         return labels
-
-    @property
-    def counts(self) -> Labels | None:
-        """(R,) numbers of paths, where they are counted beside."""
-        return self._stack.counts
 
     @property
     def cotangents(self) -> Array:
         """rows · 2^exponents: (R, *shape of edge.head)"""
         return times_power(self.rows, self.exponents)
-
-
-@dataclass(frozen=True)
-class Way:
-    """The part of a graph that leads to some targets, as a sweep walks it.
-
-    Attributes:
-        targets: where paths end.
-        heads: in reverse topological order, each with its edges to a target or to another head; those to a target
-            first, so that whoever takes arrivals has let go of older rows when new ones are made.
-        scaled: the heads at which rows that have become small are scaled up.
-        sloped: the heads whose rows already are multiplied by the slope by which all of their edges begin.
-        begun: where the paths from a loss first part, and their one cotangent there; noted as losses are asked for.
-    """
-
-    graph: Graph
-    targets: frozenset[str]
-    heads: tuple[tuple[str, tuple[Edge, ...]], ...]
-    scaled: frozenset[str]
-    sloped: frozenset[str] = frozenset()
-    begun: dict[str, tuple[str, Array]] = field(default_factory=dict)
-
-    @classmethod
-    def to(cls, graph: Graph, targets: Collection[str]) -> Way:
-        """The way back to `targets`, from wherever there is one."""
-        goals = frozenset(targets)
-        edges: dict[str, list[Edge]] = defaultdict(list)
-        heads = []
-        inside: set[str] = set()
-        with many_objects():
-            for tail, head, key, jacobian in graph.in_edges(keys=True, data="jacobian"):
-                edges[head].append(Edge(head, tail, key, jacobian))
-            for head in graph:
-                beat()
-                kept = [edge for edge in edges.get(head, ()) if edge.tail in goals or edge.tail in inside]
-                if kept:
-                    inside.add(head)
-                    kept.sort(key=lambda edge: edge.tail not in goals)
-                    heads.append((head, tuple(kept)))
-        nodes = graph.nodes
-        scaled = {name for name, edges in heads if _is_scaled(nodes[name], edges)}
-        return cls(graph, goals, tuple(reversed(heads)), frozenset(scaled))
-
-    def lean(self) -> Way:
-        """The same with less to do an edge: where all edges of a head begin by the same slope, as s_t's do by that of
-        tanh, the edges into it end by that slope instead. Arrivals from there are behind it."""
-        nodes = self.graph.nodes
-        slopes = {
-            head: slope
-            for head, edges in self.heads
-            if nodes[head]["role"] != "loss" and head not in self.targets
-            if (slope := common_slope([edge.jacobian for edge in edges])) is not None
-        }
-
-        def leaner(edge: Edge) -> Edge:
-            step = behind_first(edge.jacobian) if edge.head in slopes else edge.jacobian
-            return replace(edge, jacobian=lean(step, slopes.get(edge.tail)))
-
-        with many_objects():
-            heads = tuple((head, tuple(map(leaner, edges))) for head, edges in self.heads)
-        return replace(self, heads=heads, sloped=frozenset(slopes))
-
-    def beginning(self, loss: str) -> tuple[str, Array]:
-        """The first node behind `loss` from which there are several ways on, or where rows may be scaled, and what a
-        cotangent of 1 is there."""
-        if loss not in self.begun:
-            node, row = loss, COTANGENTS.seed
-            edges = self.edges.get(node, ())
-            while len(edges) == 1 and edges[0].tail not in self.targets and node not in self.scaled:
-                node, row = edges[0].tail, edges[0].jacobian.vjp(row)
-                edges = self.edges.get(node, ())
-            self.begun[loss] = node, row
-        return self.begun[loss]
-
-    @cached_property
-    def edges(self) -> Mapping[str, tuple[Edge, ...]]:
-        """The edges of each head."""
-        return dict(self.heads)
-
-    def entries(self) -> list[tuple[Edge, int]]:
-        """The edges into the targets, each with the step at which a path enters there."""
-        edges = (edge for _, edges in self.heads for edge in edges if edge.tail in self.targets)
-        return [(edge, entry_step(self.graph, edge)) for edge in edges]
 
 
 def sweep(
@@ -235,30 +118,31 @@ def sweep(
     targets: Sequence[str],
     fold: Sequence[Fold],
     carrier: Carrier = COTANGENTS,
+    transient: bool = False,
 ) -> Iterator[Arrival]:
     """Every arrival at the targets of the paths from the losses, in reverse topological order.
 
     A target's sum over paths is the sum of `edge.jacobian.vjp(cotangents)` over its arrivals. Several sweeps to the
-    same targets may share a `Way`.
+    same targets may share a `Way`. With `transient` half the memory does: rows may be written over once the next
+    arrival is asked for.
 
     Raises UnknownName, at the call, where a loss or a target is not in the graph.
     """
     whole = graph.graph if isinstance(graph, Way) else graph
-    for name in losses:
-        if node_named(whole, name, "loss")["role"] != "loss":
-            raise UnknownName("loss", name, names_of(whole, "loss"))
     for name in targets:
         node_named(whole, name, "parameter or node")
+    way = graph if isinstance(graph, Way) else Way.to(graph, targets)
+    ahead = way is graph and carrier.shrinks  # else it is not worth while to look for where paths part
+    classes = classes_of(way, losses, fold, ahead)
+    if classes is not None and carrier.one is None:
+        begun = way.beginning if ahead else lambda loss: (loss, carrier.seed)
+        return _walk_by_class(way, classes, begun, fold, carrier, transient)
     dtype = object if any(column.exact for column in fold) else np.int64
-    at: dict[str, list[Stack]] = defaultdict(list)
-    ahead = isinstance(graph, Way) and carrier.shrinks and not any(column.cross for column in fold)
-    labelled: dict[tuple[int, ...], Labels] = {}
+    seeds = {}
     for name in dict.fromkeys(losses):
-        label = tuple(column.seed(name, whole.nodes[name]["time"]) for column in fold)
-        labels = labelled.setdefault(label, np.array([label], dtype=dtype))
-        node, row = graph.beginning(name) if ahead and isinstance(graph, Way) else (name, carrier.seed)
-        at[node].append(Stack(labels, row, counts=carrier.one))
-    return sweep_from(graph, {node: merge(stacks) for node, stacks in at.items()}, targets, fold, carrier)
+        label = [column.seed(name, whole.nodes[name]["time"]) for column in fold]
+        seeds[name] = Stack(np.array([label], dtype=dtype), carrier.seed, counts=carrier.one)
+    return _walk(way, seeds, fold, carrier)
 
 
 def sweep_from(
@@ -274,47 +158,93 @@ def sweep_from(
     return _walk(graph if isinstance(graph, Way) else Way.to(graph, targets), seeds, fold, carrier)
 
 
-def _walk(way: Way, seeds: Mapping[str, Stack], fold: Sequence[Fold], carrier: Carrier) -> Iterator[Arrival]:
-    distinct = any(column.distinct for column in fold)
-    crosses = any(column.cross for column in fold)
-    on_the_way = {head for head, _ in way.heads}
-    pending = {name: [seed] for name, seed in seeds.items()}
-    for head, edges in way.heads:
-        if head not in pending:
+def classes_of(way: Way, losses: Sequence[str], fold: Sequence[Fold], ahead: bool = True) -> Classes | None:
+    """The classes of losses that a fold tells apart; None where it also heeds the edges on the way.
+
+    Raises UnknownName where a loss is not in the graph."""
+    if any(column.cross or column.exact or column.distinct for column in fold):
+        check_losses(way.graph, losses)
+        return None
+
+    def found() -> Classes | None:
+        check_losses(way.graph, losses)
+        nodes = way.graph.nodes
+        labels = {name: tuple(c.seed(name, nodes[name]["time"]) for c in fold) for name in losses}
+        return Classes.of(way, labels, ahead)
+
+    return way.keep((tuple(losses), tuple(fold), ahead), found)
+
+
+def check_losses(graph: Graph, losses: Sequence[str]) -> None:
+    """Raise UnknownName where one of these is no loss of the graph."""
+    for name in losses:
+        if node_named(graph, name, "loss")["role"] != "loss":
+            raise UnknownName("loss", name, names_of(graph, "loss"))
+
+
+def _walk_by_class(
+    way: Way,
+    classes: Classes,
+    begun: Callable[[str], tuple[str, Labels]],
+    fold: Sequence[Fold],
+    carrier: Carrier,
+    transient: bool,
+) -> Iterator[Arrival]:
+    """The walk where a row keeps its label all the way: its place is known before it is computed."""
+    most = len(classes.labels)
+    at: dict[str, Meeting] = {}
+    for stop in way.stops:
+        index = classes.of_loss.get(stop.head)
+        if index is not None:
+            node, row = begun(stop.head)
+            at.setdefault(node, Meeting(classes.spans[node], most)).begin(index, row)
+        here = at.pop(stop.head, None)
+        if here is None:
             continue
         beat()
-        here = merge(pending.pop(head), distinct)
-        if carrier.shrinks and head in way.scaled:
+        here.close()
+        if carrier.shrinks and stop.scaled:
+            here.rescale()
+        kept = not transient
+        for leg in stop.legs:
+            if leg.last is not None:
+                labels = classes.labels[slice(*here.span)]
+                yield Arrival(leg.last, leg.step, here.rows, labels, fold, span=here.span, powers=here.powers)
+            if leg.onward:
+                tail = leg.edge.tail
+                if tail not in at:
+                    at[tail] = Meeting(classes.spans[tail], most)
+                spent = not kept and leg is stop.legs[-1]
+                kept = at[tail].receive(here, leg.edge.jacobian, carrier, spent) or kept
+
+
+def _walk(way: Way, seeds: Mapping[str, Stack], fold: Sequence[Fold], carrier: Carrier) -> Iterator[Arrival]:
+    """The walk for any fold."""
+    distinct = any(column.distinct for column in fold)
+    crosses = any(column.cross for column in fold)
+    pending = {name: [seed] for name, seed in seeds.items()}
+    for stop in way.stops:
+        if stop.head not in pending:
+            continue
+        beat()
+        here = merge(pending.pop(stop.head), distinct)
+        if carrier.shrinks and stop.scaled:
             here = rescaled(here)
-        for edge in edges:
-            passing = _cross(fold, here, edge) if crosses else here
+        for leg in stop.legs:
+            passing = _cross(fold, here, leg.edge) if crosses else here
             if len(passing) == 0:
                 continue
-            if edge.tail in way.targets:
-                last, step = leave_chart(way.graph, edge), entry_step(way.graph, edge)
-                yield Arrival(last, step, passing.rows, passing.exponents, passing, fold)
-            if edge.tail in on_the_way:
-                pending.setdefault(edge.tail, []).append(_pulled(passing, edge, carrier))
+            if leg.last is not None:
+                labels, exponents, counts = passing.labels, passing.exponents, passing.counts
+                yield Arrival(leg.last, leg.step, passing.rows, labels, fold, exponents, counts)
+            if leg.onward:
+                pending.setdefault(leg.edge.tail, []).append(_pulled(passing, leg.edge, carrier))
 
 
 def _pulled(stack: Stack, edge: Edge, carrier: Carrier) -> Stack:
     """The rows behind `edge`."""
     pulled = carrier.pull(edge.jacobian, stack.rows)
-    return Stack(stack.labels, pulled, stack.exponents, stack.counts, own=_is_new(pulled, stack.rows))
-
-
-def _is_new(rows: Labels, before: Labels) -> bool:
-    """Whether rows that came out of an edge have their own memory, and not that of the rows `before` it."""
-    return rows is not before and rows.base is not before and (rows.base is None or rows.base is not before.base)
-
-
-def leading_to(graph: Graph, targets: frozenset[str]) -> set[str]:
-    """The nodes computed from a target: the only ones that a path to it can visit."""
-    reached: set[str] = set()
-    for head in graph:
-        if any(tail in targets or tail in reached for tail in graph.pred[head]):
-            reached.add(head)
-    return reached
+    return Stack(stack.labels, pulled, stack.exponents, stack.counts, own=is_new(pulled, stack.rows))
 
 
 def _cross(fold: Sequence[Fold], stack: Stack, edge: Edge) -> Stack:
@@ -333,66 +263,3 @@ def _cross(fold: Sequence[Fold], stack: Stack, edge: Edge) -> Stack:
         if column.joins and behind is not before and len(stack) > 1:
             stack = consolidated(stack)
     return stack
-
-
-def leave_chart(graph: Graph, edge: Edge) -> Edge:
-    """`edge` as the last one of a path: its vjp gives cotangents at the tail in the textbook's coordinates."""
-    scale = graph.nodes[edge.tail].get("scale")
-    if scale is None:
-        return edge
-    steps = ((edge.head, "chart", edge.jacobian), ("chart", edge.tail, LeaveChart(scale)))
-    return Edge(edge.head, edge.tail, edge.key, Composite(edge.head, edge.tail, steps))
-
-
-def entry_step(graph: Graph, edge: Edge) -> int:
-    """The step k at which a path enters the target: a parameter has no time, so the step that uses it."""
-    time = graph.nodes[edge.tail]["time"]
-    return int(graph.nodes[edge.head]["time"] if time is None else time)
-
-
-def completions(graph: Graph | Way, target: str) -> dict[str, int]:
-    """Number of paths from each node back to `target` (exact), for the nodes that have any."""
-    way = graph if isinstance(graph, Way) else Way.to(graph, [target])
-    count = {target: 1}
-    for head, edges in reversed(way.heads):
-        beat()
-        count[head] = sum(count[edge.tail] for edge in edges)
-    return count
-
-
-def push_forward(graph: Graph, source: str, tangents: Array) -> Iterator[tuple[str, Array]]:
-    """Forward mode: (node, tangents there) for `source` and every node computed from it, in order.
-
-    `tangents` (R, *shape of `source`) are R directions, in the textbook's coordinates. The mirror of the sweep, with
-    jvp in place of vjp; the independent check of its results."""
-    return ((name, times_power(at.rows, at.exponents)) for name, at in forward_sweep(graph, source, tangents))
-
-
-def forward_sweep(graph: Graph, source: str, tangents: Array) -> Iterator[tuple[str, Stack]]:
-    """The same as stacks whose rows are scaled up where they have become small. A node's stack is dropped after its
-    last use."""
-    leads = leading_to(graph, frozenset([source]))
-    last_use = {tail: head for head in graph if head in leads for tail in graph.pred[head]}
-    nodes, labels = graph.nodes, np.arange(len(tangents))[:, None]
-    scale = nodes[source].get("scale")
-    at = {source: Stack(labels, tangents if scale is None else divide(tangents, scale))}
-    yield source, Stack(labels, tangents)
-    for head in graph:
-        if head not in leads:
-            continue
-        edges = [Edge(head, tail, key, jacobian) for tail, key, jacobian in backward_edges(graph, head) if tail in at]
-        stacks = ((edge.jacobian, at[edge.tail]) for edge in edges)
-        at[head] = merge([Stack(labels, jacobian.jvp(stack.rows), stack.exponents) for jacobian, stack in stacks])
-        if _is_scaled(nodes[head], edges):
-            at[head] = rescaled(at[head])
-        yield head, at[head]
-        for tail in graph.pred[head]:
-            if tail != source and last_use[tail] == head:
-                at.pop(tail, None)
-
-
-def _is_scaled(node: Mapping[str, Any], edges: Sequence[Edge]) -> bool:
-    """Whether rows that have become small are scaled up at a node that has these edges."""
-    if node["role"] == "state" and node["time"] % EVERY == 0:
-        return True
-    return node["role"] != "loss" and any(edge.jacobian.least < FAINT for edge in edges)

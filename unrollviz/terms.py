@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
 import numpy as np
 
 from unrollviz.allowance import memory_allowed
@@ -27,10 +30,46 @@ def check_memory(terms: int, shape: Shape, what: str = "terms") -> None:
         )
 
 
-def dots_with(rows: Array, jacobian: Jacobian, direction: Array) -> Array:
-    """<term, direction> of every row, (R,): as <rows, ∂y/∂x direction>, so that no term is built."""
+def dots_with(rows: Array, jacobian: Jacobian, direction: Array, out: Array | None = None) -> Array:
+    """<term, direction> of every row, (R,): as <rows, ∂y/∂x direction>, so that no term is built; written to `out`."""
     pushed = jacobian.jvp(direction[None])[0]
-    return np.asarray(rows.reshape(len(rows), -1) @ pushed.ravel())
+    return np.matmul(rows.reshape(len(rows), -1), pushed.ravel(), out=out)
+
+
+class Measures:
+    """Norms of terms, and their products with a direction, for the arrivals at a target in order.
+
+    An outer product of one instance has the norm ‖ȳ‖ ‖x‖, and <ȳ ⊗ x, D> = ȳ · D x: x's part is worked out for some
+    arrivals to come together, by one product of matrices."""
+
+    AHEAD = 16
+
+    def __init__(self, lasts: Iterable[Jacobian], direction: Array) -> None:
+        """`lasts`: the last Jacobians of paths, in the order in which they will be asked for; some may be left out."""
+        self._direction = direction
+        self._prepared = self._prepare(iter(lasts))
+
+    def write(self, rows: Array, last: Jacobian, norms_out: Array, dots_out: Array) -> None:
+        """‖term‖ and <term, direction> of every row, (R,) each: `last.vjp(rows)` are the terms."""
+        length, pushed = next((length, pushed) for jacobian, length, pushed in self._prepared if jacobian is last)
+        if pushed is None:
+            last.row_norms(rows, norms_out)
+            dots_with(rows, last, self._direction, dots_out)
+        else:
+            flat = rows.reshape(len(rows), -1)
+            norms(flat, norms_out)
+            np.multiply(norms_out, length, out=norms_out)
+            np.matmul(flat, pushed, out=dots_out)
+
+    def _prepare(self, lasts: Iterator[Jacobian]) -> Iterator[tuple[Jacobian, float, Array | None]]:
+        """Each of them; where it is such an outer product with ‖x‖ and D x."""
+        while some := list(islice(lasts, self.AHEAD)):
+            xs = [last.x for last in some if isinstance(last, Outer) and len(last.x) == 1]
+            together = np.concatenate(xs) if xs else np.empty((0, self._direction.shape[-1]))
+            found = zip(norms(together).tolist(), together @ self._direction.T, strict=True) if xs else iter(())
+            for last in some:
+                outer = isinstance(last, Outer) and len(last.x) == 1
+                yield (last, *next(found)) if outer else (last, 0.0, None)
 
 
 def at_once(shape: Shape) -> int:

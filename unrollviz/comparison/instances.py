@@ -10,8 +10,9 @@ import numpy as np
 from unrollviz.arrays import Array, Labels, arithmetic
 from unrollviz.errors import UnrollvizError
 from unrollviz.gradient import total_of
-from unrollviz.sweep import TOTAL, Arrival, Way, sweep
+from unrollviz.sweep import TOTAL, Arrival, sweep
 from unrollviz.terms import TermSum
+from unrollviz.way import Way
 
 Arrivals = Callable[[], Iterable[tuple[Arrival, Labels | slice]]]
 """Every arrival of a fold, with the rows that its stack is added to."""

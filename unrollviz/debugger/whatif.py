@@ -21,9 +21,10 @@ from unrollviz.gradient import check_gradient
 from unrollviz.graph import LEVELS, Graph, names_of, node_named
 from unrollviz.jacobians import Jacobian, frobenius
 from unrollviz.names import clean
-from unrollviz.sweep import FOLDS, completions, sweep
+from unrollviz.sweep import FOLDS, sweep
 from unrollviz.terms import TermSum
 from unrollviz.unrolled import unroll_batch
+from unrollviz.way import completions
 
 EdgeName: TypeAlias = tuple[str, str, int]
 

@@ -20,7 +20,7 @@ from unrollviz.jacobians import frobenius
 from unrollviz.names import clean, derivative, typeset
 from unrollviz.paths.pathset import Path, PathSet
 from unrollviz.paths.units import UnitPath
-from unrollviz.sweep import Way
+from unrollviz.way import Way
 
 if TYPE_CHECKING:
     from unrollviz.api import Run

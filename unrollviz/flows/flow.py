@@ -19,7 +19,8 @@ from unrollviz.flows.summed import ROW_LIMIT, Summed
 from unrollviz.flows.table import tabulated
 from unrollviz.gradient import Total, check_gradient, total_of
 from unrollviz.graph import Graph
-from unrollviz.sweep import ENTRY, LAG, LOSS, Fold, Way
+from unrollviz.sweep import ENTRY, LAG, LOSS, Fold
+from unrollviz.way import Way
 
 if TYPE_CHECKING:
     import pandas

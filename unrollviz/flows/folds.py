@@ -16,7 +16,8 @@ import numpy as np
 from unrollviz.arrays import Array, Labels, beat
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.graph import Graph
-from unrollviz.sweep import FOLDS, Edge, Fold
+from unrollviz.sweep import FOLDS, Fold
+from unrollviz.way import Edge
 
 Labelling: TypeAlias = Callable[[Any, Edge], Hashable]
 """(label, edge) -> the label behind the edge; None at a loss. The same arguments must always give the same label."""

@@ -6,12 +6,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 
 import numpy as np
 
 from unrollviz.arrays import Array, Labels
-from unrollviz.stacks import Exponents, Radix, times_strides, unique_rows
-from unrollviz.sweep import ENTRY, Arrival, Fold, Way, entry_step
+from unrollviz.classes import Span
+from unrollviz.stacks import Exponents, scale_by_strides
+from unrollviz.sweep import ENTRY, Arrival, Fold, classes_of
+from unrollviz.way import Way, entry_step
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,26 +39,24 @@ class Grid:
         """The labels of the paths from some losses to the target; None where two arrivals could have the same one, as
         when two edges enter at one step, or where they do not make such a grid."""
         entries = way.entries()
-        before = fold[:-1]
-        if fold[-1] is not ENTRY or any(c.cross or c.enter or c.exact or c.distinct for c in before):
+        if not fold or fold[-1] is not ENTRY or any(column.enter for column in fold[:-1]):
             return None
         used = Counter(step for _, step in entries)
         if not entries or not losses or max(used.values()) > 1 or any(edge.jacobian.ends > 1 for edge, _ in entries):
             return None
-        steps = np.array(sorted(used))
-        times = (way.graph.nodes[name]["time"] for name in losses)
-        seeds = np.array([[c.seed(name, t) for c in fold] for name, t in zip(losses, times, strict=True)])
-        classes, class_of = unique_rows(seeds)
-        reached, entered = [0] * len(classes), _entered(way, {step: index for index, step in enumerate(steps.tolist())})
-        for loss, index in zip(losses, class_of.tolist(), strict=True):
-            reached[index] |= entered.get(loss, 0)
-        kept = [index for index, bits in enumerate(reached) if bits]
-        first = [(reached[index] & -reached[index]).bit_length() - 1 for index in kept]
-        sizes = [reached[index].bit_count() for index in kept]
-        if any(reached[i].bit_length() != low + size for i, low, size in zip(kept, first, sizes, strict=True)):
+        classes = classes_of(way, losses, fold)
+        if classes is None:
+            return None
+        steps = sorted(used)
+        reached, entered = [0] * len(classes.labels), _entered(way, {step: index for index, step in enumerate(steps)})
+        for loss, index in classes.of_loss.items():
+            reached[index] |= entered[loss]
+        first = [(bits & -bits).bit_length() - 1 for bits in reached]
+        sizes = [bits.bit_count() for bits in reached]
+        if any(bits.bit_length() != low + size for bits, low, size in zip(reached, first, sizes, strict=True)):
             return None
         begins = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).astype(np.int64)
-        return cls(classes[kept], steps, begins, np.array(first, dtype=np.int64))
+        return cls(classes.labels, np.array(steps), begins, np.array(first, dtype=np.int64))
 
     def __len__(self) -> int:
         return int(self.begins[-1])
@@ -74,29 +75,14 @@ class Grid:
         return labels
 
     @cached_property
-    def _keys(self) -> tuple[Radix, Labels]:
-        radix = Radix.of(self.classes)
-        return radix, radix.keys(self.classes)
-
-    @cached_property
-    def _class_of(self) -> dict[bytes, int]:
-        """Label -> its class, for labels one by one: a look-up takes a tenth of a search."""
-        return {label.tobytes(): index for index, label in enumerate(self.classes)}
-
-    @cached_property
     def _rank_of(self) -> dict[int, int]:
         return {step: rank for rank, step in enumerate(self.steps.tolist())}
 
-    def where(self, arrival: Arrival) -> tuple[Labels | slice, int]:
-        """The classes of an arrival's rows, and which of the steps they enter at."""
-        labels, rank = arrival.before, self._rank_of[arrival.step]
-        first, last = self._class_of[labels[0].tobytes()], self._class_of[labels[-1].tobytes()]
-        if last - first + 1 == len(labels):
-            return slice(first, last + 1), rank
-        radix, keys = self._keys
-        return np.searchsorted(keys, radix.keys(labels)), rank
+    def rank(self, arrival: Arrival) -> int:
+        """Which of the steps the rows of an arrival enter at."""
+        return self._rank_of[arrival.step]
 
-    def rows(self, classes: Labels | slice, rank: int) -> Labels:
+    def rows(self, classes: slice, rank: int) -> Labels:
         """The rows of some classes at one step."""
         return np.asarray(self.base[classes] + rank)
 
@@ -118,37 +104,32 @@ class Ledger:
     """Columns of figures, a number for each row of a grid.
 
     What arrives together lies far apart in a column, a page of memory for every number. So some arrivals are gathered,
-    and numbers that lie side by side are written together, their powers of two multiplied in.
+    and numbers that lie side by side are written together.
 
     Attributes:
         powers: a column's numbers are to be multiplied by 2^power, beside what is said of each.
     """
 
     GATHERED = 16
+    AT_ONCE = 512
+    """Classes whose figures are turned at once."""
 
     def __init__(self, grid: Grid, powers: Sequence[int]) -> None:
         self._grid = grid
         self._powers = powers
         self._columns = [np.empty(len(grid)) for _ in powers]
         self._gathered = [np.zeros((self.GATHERED, len(grid.classes))) for _ in powers]
-        self._exponents: Exponents | None = None
-        self._places: list[tuple[slice, int]] = []
+        self._arrivals: list[tuple[Span, int, Exponents | None]] = []
 
-    def write(self, classes: Labels | slice, rank: int, exponents: Exponents | None, *figures: Array) -> None:
-        """Write down a figure of each column, times 2^exponents, for the rows of some classes at one step."""
-        if not isinstance(classes, slice):
-            for column, power, found in zip(self._columns, self._powers, figures, strict=True):
-                column[self._grid.rows(classes, rank)] = times_strides(found, exponents, power)
-            return
-        index = len(self._places)
-        for part, found in zip(self._gathered, figures, strict=True):
-            part[index, classes] = found
-        if exponents is not None and self._exponents is None:
-            self._exponents = np.zeros((self.GATHERED, len(self._grid.classes)), dtype=np.int64)
-        if self._exponents is not None:
-            self._exponents[index, classes] = 0 if exponents is None else exponents
-        self._places.append((classes, rank))
-        if len(self._places) == self.GATHERED:
+    def room(self, span: Span) -> list[Array]:
+        """Where the figures of the next arrival are to be written to, (classes,) for each column."""
+        index = len(self._arrivals)
+        return [part[index, span[0] : span[1]] for part in self._gathered]
+
+    def write(self, span: Span, rank: int, powers: Exponents | None) -> None:
+        """What is in `room` are figures of some classes at one step, to be multiplied by 2^powers, (all classes,)."""
+        self._arrivals.append((span, rank, powers))
+        if len(self._arrivals) == self.GATHERED:
             self._put_down()
 
     def columns(self) -> Sequence[Array]:
@@ -158,28 +139,43 @@ class Ledger:
 
     def _put_down(self) -> None:
         """Write what is gathered into the columns: the classes of all arrivals together, those of some one by one."""
-        if not self._places:
+        if not self._arrivals:
             return
-        starts, stops = np.array([(part.start, part.stop) for part, _ in self._places]).T
+        starts, stops = np.array([span for span, _, _ in self._arrivals]).T
+        self._scale(slice(int(starts.min()), int(stops.max())))
         first, last = int(starts.max()), int(stops.min())
-        if first < last:
-            self._copy(slice(first, last))
-        else:
+        for begins in range(first, last, self.AT_ONCE):
+            self._copy(slice(begins, min(begins + self.AT_ONCE, last)))
+        if first >= last:
             first = last = int(stops.max())
         for side in (slice(int(starts.min()), first), slice(last, int(stops.max()))):
             if side.start < side.stop:
                 among = np.arange(side.start, side.stop)[:, None]
                 self._copy(side, (starts <= among) & (among < stops))
-        self._places.clear()
+        self._arrivals.clear()
+
+    def _scale(self, classes: slice) -> None:
+        """Multiply powers of two into what is gathered of some classes: of all arrivals that have the same together."""
+        begins = 0
+        for _, those in groupby(self._arrivals, key=lambda arrival: id(arrival[2])):
+            among = list(those)
+            powers, block = among[0][2], slice(begins, begins + len(among))
+            begins = block.stop
+            if powers is None and any(self._powers):
+                powers = np.zeros(len(self._grid.classes), dtype=np.int64)
+            if powers is not None:
+                blocks = [gathered[block, classes] for gathered in self._gathered]
+                scale_by_strides(blocks, powers[classes], self._powers)
 
     def _copy(self, classes: slice, there: Labels | None = None) -> None:
         """Write the figures of some classes, (classes, arrivals); only what is `there`."""
-        size = len(self._places)
-        rows = self._grid.rows(classes, 0)[:, None] + np.array([rank for _, rank in self._places])
-        exponents = None if self._exponents is None else self._exponents[:size, classes]
-        for column, power, gathered in zip(self._columns, self._powers, self._gathered, strict=True):
-            found = times_strides(gathered[:size, classes], exponents, power).T
+        ranks = np.array([rank for _, rank, _ in self._arrivals])
+        inwards = slice(None, None, -1 if ranks[0] > ranks[-1] else 1)  # in the order in which they will lie
+        rows = self._grid.rows(classes, 0)[:, None] + ranks[inwards]
+        for column, gathered in zip(self._columns, self._gathered, strict=True):
+            found = np.ascontiguousarray(gathered[: len(ranks), classes][inwards].T)
             if there is None:
                 column[rows] = found
             else:
-                column[rows[there]] = found[there]
+                kept = there[:, inwards]
+                column[rows[kept]] = found[kept]

@@ -14,27 +14,15 @@ import numpy as np
 
 from unrollviz.allowance import memory_allowed
 from unrollviz.arrays import Array, Labels, arithmetic
+from unrollviz.carriers import COTANGENTS, COUNTS, SMALL_COUNTS
 from unrollviz.charts import divide
 from unrollviz.errors import UnrollvizError
 from unrollviz.gradient import count_paths
 from unrollviz.graph import Graph, backward_edges
 from unrollviz.jacobians import frobenius
 from unrollviz.stacks import Stack, consolidated, merge
-from unrollviz.sweep import (
-    COTANGENTS,
-    COUNTS,
-    LOSS,
-    SMALL_COUNTS,
-    TOTAL,
-    Arrival,
-    Edge,
-    Fold,
-    Way,
-    entry_step,
-    leading_to,
-    sweep,
-    sweep_from,
-)
+from unrollviz.sweep import LOSS, TOTAL, Arrival, Fold, sweep, sweep_from
+from unrollviz.way import Edge, Way, entry_step, leading_to
 
 EdgeName = tuple[str, str, int]
 """(tail, head, key), as networkx names an edge."""

@@ -9,12 +9,14 @@ import numpy as np
 
 from unrollviz.allowance import memory_allowed
 from unrollviz.arrays import Array, Labels, Shape, arithmetic
+from unrollviz.carriers import COUNTS, SMALL_COUNTS
 from unrollviz.errors import UnrollvizError
 from unrollviz.flows.table import STACK_LIMIT, Figures
 from unrollviz.gradient import Total, count_paths
 from unrollviz.stacks import Exponents, Places, indices, weights
-from unrollviz.sweep import COUNTS, SMALL_COUNTS, Arrival, Fold, Way, sweep
+from unrollviz.sweep import Arrival, Fold, sweep
 from unrollviz.terms import TermSum, at_once, check_memory, dots_with
+from unrollviz.way import Way
 
 ROW_LIMIT = 20_000_000
 """Rows of a flow: as many as T = 4,472 steps give by temporal."""

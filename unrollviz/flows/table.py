@@ -9,12 +9,15 @@ import numpy as np
 
 from unrollviz.allowance import memory_allowed
 from unrollviz.arrays import Array, Labels, arithmetic
+from unrollviz.carriers import COTANGENTS, COUNTS, SMALL_COUNTS, Carrier
+from unrollviz.classes import Span
 from unrollviz.errors import UnrollvizError
 from unrollviz.flows.grid import Grid, Ledger
 from unrollviz.gradient import Total, count_paths
 from unrollviz.stacks import weights
-from unrollviz.sweep import COTANGENTS, COUNTS, SMALL_COUNTS, Arrival, Carrier, Fold, Way, sweep
-from unrollviz.terms import dots_with
+from unrollviz.sweep import Arrival, Fold, sweep
+from unrollviz.terms import Measures
+from unrollviz.way import Way
 
 STACK_LIMIT = 2**30
 """Bytes that the rows at one node may take."""
@@ -42,41 +45,48 @@ def tabulated(way: Way, losses: Sequence[str], target: str, fold: Sequence[Fold]
     """Figures of the paths from the losses to a target whose gradient is `whole`.
 
     Raises UnrollvizError where the rows at one node would take more than STACK_LIMIT."""
-    widest = max(way.graph.nodes[head]["value"].size for head, _ in way.heads)
-    rows, limit = len(grid.classes), memory_allowed(STACK_LIMIT)
-    if 8 * rows * widest > limit:
+    classes, limit = len(grid.classes), memory_allowed(STACK_LIMIT)
+    size = 8 * classes * way.widest
+    if size > limit:
         raise UnrollvizError(
-            f"the cotangents of {rows:,} losses, {widest:,} numbers each, take {8 * rows * widest / 2**30:.1f} GiB at "
-            f"one node, the limit is {limit / 2**30:g} GiB; take entry, fewer losses or fewer instances"
+            f"the cotangents of {classes:,} losses, {way.widest:,} numbers each, take {size / 2**30:.1f} GiB at one "
+            f"node, the limit is {limit / 2**30:g} GiB; take entry, fewer losses or fewer instances"
         )
 
-    def arrivals(carrier: Carrier = COTANGENTS) -> Iterator[tuple[Arrival, Labels | slice, int]]:
-        return ((arrival, *grid.where(arrival)) for arrival in sweep(way, losses, [target], fold, carrier))
+    def arrivals(carrier: Carrier = COTANGENTS) -> Iterator[tuple[Arrival, Span, int]]:
+        for arrival in sweep(way, losses, [target], fold, carrier, transient=True):
+            assert arrival.span is not None  # there is a grid only where the sweep goes by classes
+            yield arrival, arrival.span, grid.rank(arrival)
 
     ledger = Ledger(grid, powers=(0, -whole.power))
+    lasts = (leg.last.jacobian for stop in way.stops for leg in stop.legs if leg.last is not None)
+    measures = Measures(lasts, whole.direction)
     vanished = False
     with arithmetic():
-        for arrival, classes, rank in arrivals():
-            last, cotangents = arrival.edge.jacobian, arrival.rows
-            figures = last.row_norms(cotangents), dots_with(cotangents, last, whole.direction)
-            ledger.write(classes, rank, arrival.exponents, *figures)
-            vanished = vanished or arrival.exponents is not None
+        for arrival, span, rank in arrivals():
+            powers = arrival.powers
+            measures.write(arrival.rows, arrival.edge.jacobian, *ledger.room(span))
+            ledger.write(span, rank, powers)
+            vanished = vanished or powers is not None
     norms, shares = ledger.columns()
     shares /= whole.size if whole.size > 0 else np.nan
+
+    def rows(span: Span, rank: int) -> Labels:
+        return grid.rows(slice(*span), rank)
 
     def counts() -> Labels:
         small = count_paths(way, losses, target) < 2**62
         counts = np.empty(len(grid), dtype=np.int64 if small else object)
-        for arrival, classes, rank in arrivals(SMALL_COUNTS if small else COUNTS):
-            counts[grid.rows(classes, rank)] = arrival.rows
+        for arrival, span, rank in arrivals(SMALL_COUNTS if small else COUNTS):
+            counts[rows(span, rank)] = arrival.rows
         return counts
 
     def logs() -> Array:
         logs = np.empty(len(grid))
         with arithmetic():
-            for arrival, classes, rank in arrivals():
+            for arrival, span, rank in arrivals():
                 mantissas = arrival.edge.jacobian.row_norms(arrival.rows)
-                logs[grid.rows(classes, rank)] = weights(mantissas, arrival.exponents)[1]
+                logs[rows(span, rank)] = weights(mantissas, arrival.exponents)[1]
         return logs
 
     return Figures(norms, shares, lambda: grid.labels, counts, logs if vanished else None)

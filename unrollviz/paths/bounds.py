@@ -35,8 +35,8 @@ from unrollviz.charts import InChart
 from unrollviz.composite import Composite
 from unrollviz.graph import Graph, backward_edges
 from unrollviz.jacobians import Broadcast, Dense, Diagonal, Identity, Jacobian, Outer, norms
-from unrollviz.sweep import Edge, leading_to, leave_chart
 from unrollviz.terms import MEMORY_LIMIT
+from unrollviz.way import Edge, leading_to, leave_chart
 
 _EPSILON = float(np.finfo(np.float64).eps)
 _NOWHERE = -(2**28)

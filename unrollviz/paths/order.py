@@ -14,7 +14,8 @@ import numpy as np
 from unrollviz.arrays import Labels
 from unrollviz.errors import UnknownName
 from unrollviz.graph import Graph
-from unrollviz.sweep import Edge, Fold, completions
+from unrollviz.sweep import Fold
+from unrollviz.way import Edge, completions
 
 
 class Order:

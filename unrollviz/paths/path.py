@@ -16,8 +16,8 @@ from unrollviz.gradient import Total
 from unrollviz.jacobians import Jacobian, frobenius
 from unrollviz.names import derivative, typeset
 from unrollviz.stacks import Stack, rescaled, times_power
-from unrollviz.sweep import Edge
 from unrollviz.terms import TermSum, check_memory
+from unrollviz.way import Edge
 
 if TYPE_CHECKING:
     import pandas

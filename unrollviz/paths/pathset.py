@@ -32,8 +32,9 @@ from unrollviz.paths.path import Path as Path
 from unrollviz.paths.path import listing, of_paths
 from unrollviz.paths.search import BUDGET, heaviest
 from unrollviz.stacks import weights
-from unrollviz.sweep import ENTRY, LOSS, Arrival, entry_step, leave_chart, sweep
+from unrollviz.sweep import ENTRY, LOSS, Arrival, sweep
 from unrollviz.terms import TermSum, check_memory, dots_with
+from unrollviz.way import entry_step, leave_chart
 
 if TYPE_CHECKING:
     import pandas

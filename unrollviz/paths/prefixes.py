@@ -17,12 +17,14 @@ import numpy as np
 from unrollviz.allowance import memory_allowed
 from unrollviz.arrays import Array, arithmetic, many_objects
 from unrollviz.errors import UnknownName, UnrollvizError
+from unrollviz.forward import forward_sweep
 from unrollviz.gradient import total_of
 from unrollviz.graph import Graph
 from unrollviz.paths.order import Order
 from unrollviz.stacks import Stack, both, merge, rescaled, times_power, weights
-from unrollviz.sweep import Edge, Way, forward_sweep, leave_chart, sweep_from
+from unrollviz.sweep import sweep_from
 from unrollviz.terms import MEMORY_LIMIT, TermSum
+from unrollviz.way import Edge, Way, leave_chart
 
 Pulse = Callable[[], None]
 """Called between the steps of long work; what it raises stops the work, and nothing is lost but the work."""

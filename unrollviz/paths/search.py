@@ -21,8 +21,8 @@ from unrollviz.graph import Graph
 from unrollviz.jacobians import Jacobian
 from unrollviz.paths.bounds import Bound, bounds
 from unrollviz.paths.order import Order
-from unrollviz.sweep import Edge, leave_chart
 from unrollviz.terms import MEMORY_LIMIT
+from unrollviz.way import Edge, leave_chart
 
 BUDGET = 200_000
 """Expansions after which a search stops, where none is given."""

@@ -30,8 +30,8 @@ from unrollviz.paths.neurons import Indices, Local, Target, derivatives, instanc
 from unrollviz.paths.path import Heaviest
 from unrollviz.paths.search import Scaled, scaled
 from unrollviz.paths.sums import Sums
-from unrollviz.sweep import Edge, entry_step, leading_to, leave_chart
 from unrollviz.terms import MEMORY_LIMIT
+from unrollviz.way import Edge, entry_step, leading_to, leave_chart
 
 Carried = TypeVar("Carried")
 

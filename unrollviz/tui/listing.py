@@ -17,10 +17,10 @@ from unrollviz.jacobians import frobenius
 from unrollviz.paths.path import Heaviest, Path
 from unrollviz.paths.pathset import PATH_LIMIT, PathSet, PathTable
 from unrollviz.paths.prefixes import PrefixTree
-from unrollviz.sweep import Edge, entry_step
 from unrollviz.tui.filters import Filter, visiting
 from unrollviz.tui.scene import Proof
 from unrollviz.tui.work import Pulse
+from unrollviz.way import Edge, entry_step
 
 ORDERS: dict[str, str] = {
     "place": "in their order",

@@ -1,0 +1,197 @@
+"""Classes of losses: what tells paths apart where a fold does not heed the edges on the way.
+
+The paths that have come to a node are then of some classes that follow one another; a row's place among them is known
+before it is computed, so that it is written where it will lie.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from unrollviz.arrays import Labels, room
+from unrollviz.carriers import Carrier
+from unrollviz.jacobians import Jacobian
+from unrollviz.stacks import Exponents, add_in_place, is_new, scale_up, small_rows, unique_rows
+from unrollviz.way import Way
+
+Span = tuple[int, int]
+"""The first of some classes that follow one another, and the one behind the last."""
+
+
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """The classes of some losses on a way.
+
+    Attributes:
+        labels: (classes, columns) sorted, all different.
+        of_loss: loss -> its class, for the losses from which there is a way.
+        spans: node -> the classes of all paths that come to it.
+    """
+
+    labels: Labels
+    of_loss: Mapping[str, int]
+    spans: Mapping[str, Span]
+
+    @classmethod
+    def of(cls, way: Way, labels: Mapping[str, tuple[int, ...]], ahead: bool) -> Classes | None:
+        """The classes of losses with these labels; None where there is a node to which some classes come, but not all
+        of those in between. `ahead`: paths begin where those from a loss first part (`Way.beginning`)."""
+        losses = [loss for loss in labels if loss in way.edges]
+        if not losses:
+            return cls(np.empty((0, 1), dtype=np.int64), {}, {})
+        classes, places = unique_rows(np.array([labels[loss] for loss in losses]))
+        of_loss = dict(zip(losses, places.tolist(), strict=True))
+        coming: dict[str, int] = defaultdict(int)  # a bit for each class
+        for loss, place in of_loss.items():
+            coming[way.beginning(loss)[0] if ahead else loss] |= 1 << place
+        spans = {}
+        for stop in way.stops:
+            here = coming.pop(stop.head, 0)
+            if here == 0:
+                continue
+            span = (here & -here).bit_length() - 1, here.bit_length()
+            if span[1] - span[0] != here.bit_count():
+                return None
+            spans[stop.head] = span
+            for leg in stop.legs:
+                if leg.onward:
+                    coming[leg.edge.tail] |= here
+        return cls(classes, of_loss, spans)
+
+
+class Meeting:
+    """The rows of some classes as they come to a node, one part after the other.
+
+    A part that has most of them is written where it will lie: at its classes' places in memory for all classes, so that
+    those of a node may stay there when they go on to the next. Small ones wait until all have come: a node may be far
+    from its turn when its first row comes, and memory is only taken when most are under way.
+
+    Attributes:
+        span: the classes.
+        rows: (classes of the span, …), once it is closed.
+        powers: one for each of *all* classes, or None: the numbers are rows · 2^powers. Nodes share them.
+    """
+
+    __slots__ = ("_high", "_low", "_memory", "_most", "_waiting", "powers", "rows", "span")
+
+    def __init__(self, span: Span, most: int) -> None:
+        """`most`: how many classes there are."""
+        self.span, self._most = span, most
+        self._low = self._high = 0  # the classes whose rows have come
+        self._waiting: list[tuple[int, Labels, Exponents | None]] = []
+        self._memory: Labels | None = None  # None: rows lie in somebody else's, or in their own and not by classes
+        self.rows: Labels = _NOTHING
+        self.powers: Exponents | None = None
+
+    def begin(self, index: int, row: Labels) -> None:
+        """A path of a class begins here, with its row (1, …)."""
+        self._waiting.append((index, row, None))
+
+    def receive(self, here: Meeting, jacobian: Jacobian, carrier: Carrier, spent: bool) -> bool:
+        """The rows of another node come through an edge; whether its memory is held here now.
+
+        `spent`: nobody needs them there any more, so that this node may take over their memory."""
+        low, high = here.span
+        if self._high == 0:
+            if spent and here._memory is not None and jacobian.in_shape == jacobian.out_shape:
+                carrier.pull_in_place(jacobian, here.rows)
+                self._memory, self._low, self._high, self.powers = here._memory, low, high, here.powers
+                return True
+            if here.span == self.span:
+                self.rows = carrier.pull(jacobian, here.rows)
+                self._low, self._high, self.powers = low, high, here.powers
+                return not is_new(self.rows, here.rows)
+            if 2 * (high - low) < self.span[1] - self.span[0]:
+                pulled = carrier.pull(jacobian, here.rows)
+                self._waiting.append((low, pulled, here.powers))
+                return not is_new(pulled, here.rows)
+            self._memory = carrier.room(jacobian, self._most)
+        if self._memory is not None and self._is_new(low, high):
+            carrier.pull_into(jacobian, here.rows, self._memory[low:high])
+            self._note(low, high, here.powers)
+        else:
+            self._add(low, carrier.pull(jacobian, here.rows), here.powers)
+        return False
+
+    def close(self) -> None:
+        """All rows have come."""
+        for low, rows, powers in self._waiting:
+            high = low + len(rows)
+            if self._high == 0:
+                if (low, high) == self.span:
+                    self.rows, self._low, self._high, self.powers = rows, low, high, powers
+                    continue
+                self._memory = _room_like(rows, self._most)
+            if self._memory is not None and self._is_new(low, high):
+                self._memory[low:high] = rows
+                self._note(low, high, powers)
+            else:
+                self._add(low, rows, powers)
+        self._waiting.clear()
+        if self._memory is not None:
+            self.rows = self._memory[self.span[0] : self.span[1]]
+
+    def rescale(self) -> None:
+        """Scale rows up that have become small; see `stacks.rescaled`."""
+        small = small_rows(self.rows)
+        if len(small):
+            self._own()
+            self.powers = np.zeros(self._most, dtype=np.int64) if self.powers is None else self.powers.copy()
+            self.powers[self.span[0] + small] += scale_up(self.rows, small)
+
+    def _own(self) -> Labels:
+        """Memory that may be written to, with the rows in it."""
+        if self._memory is None:
+            self._memory = _room_like(self.rows, self._most)
+            self._memory[self._low : self._high] = self.rows
+            self.rows = self._memory[self._low : self._high]
+        return self._memory
+
+    def _is_new(self, low: int, high: int) -> bool:
+        """Whether no row has come to these places yet, which then are next to those that have; they count as taken."""
+        if self._high == 0:
+            self._low, self._high = low, high
+        elif low == self._high:
+            self._high = high
+        elif high == self._low:
+            self._low = low
+        else:
+            return False
+        return True
+
+    def _note(self, low: int, high: int, powers: Exponents | None) -> None:
+        """Powers of two of rows that have been written to new places; elsewhere they are 0."""
+        if self.powers is None:
+            self.powers = powers
+        elif powers is not None and powers is not self.powers:
+            self.powers = self.powers.copy()
+            self.powers[low:high] = powers[low:high]
+
+    def _add(self, low: int, rows: Labels, powers: Exponents | None) -> None:
+        """Add rows to those at their places, which are 0 where none have come."""
+        first, stop = self.span
+        if self._memory is None and powers is self.powers and len(rows) == stop - first == self._high - self._low:
+            self.rows = self.rows + rows
+            return
+        memory = self._own()
+        place = slice(low, low + len(rows))
+        if low < self._low or place.stop > self._high:
+            memory[first : self._low] = 0
+            memory[self._high : stop] = 0
+            self._low, self._high = first, stop
+        if powers is self.powers:
+            np.add(memory[place], rows, out=memory[place])
+        else:
+            self.powers = add_in_place(memory, self.powers, place, rows, None if powers is None else powers[place])
+
+
+_NOTHING = np.empty(0)
+
+
+def _room_like(rows: Labels, most: int) -> Labels:
+    """Memory for rows of all classes."""
+    return room((most, *rows.shape[1:]), rows.dtype, most)

@@ -1,0 +1,222 @@
+"""The way back: the part of a graph that leads to some targets, edge by edge, as a sweep walks it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+
+from unrollviz.arrays import Array, beat, many_objects
+from unrollviz.charts import LeaveChart
+from unrollviz.composite import Composite, behind_first, common_slope, lean
+from unrollviz.graph import Graph
+from unrollviz.jacobians import Jacobian
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One step back along a path, from `head` to its argument `tail`."""
+
+    head: str
+    tail: str
+    key: int
+    jacobian: Jacobian
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """An edge as a sweep walks it.
+
+    Attributes:
+        edge: to a target, or to another head, or both.
+        last: the edge as the last one of a path, where paths end behind it (see `leave_chart`).
+        step: the step k at which they enter there.
+        onward: whether paths go on behind it.
+    """
+
+    edge: Edge
+    last: Edge | None
+    step: int
+    onward: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A head as a sweep comes to it: the edges from there, and whether rows that have become small are scaled up."""
+
+    head: str
+    scaled: bool
+    legs: tuple[Leg, ...]
+
+
+@dataclass(frozen=True)
+class Way:
+    """The part of a graph that leads to some targets, as a sweep walks it.
+
+    Attributes:
+        targets: where paths end.
+        heads: in reverse topological order, each with its edges to a target or to another head; those to a target
+            first, so that whoever takes arrivals has let go of older rows when new ones are made.
+        scaled: the heads at which rows that have become small are scaled up.
+        sloped: the heads whose rows already are multiplied by the slope by which all of their edges begin.
+        begun: where the paths from a loss first part, and their one cotangent there; noted as losses are asked for.
+        kept: what has been found out about the way for some losses, for the next sweep; see `keep`.
+    """
+
+    graph: Graph
+    targets: frozenset[str]
+    heads: tuple[tuple[str, tuple[Edge, ...]], ...]
+    scaled: frozenset[str]
+    sloped: frozenset[str] = frozenset()
+    begun: dict[str, tuple[str, Array]] = field(default_factory=dict)
+    kept: dict[Hashable, Any] = field(default_factory=dict)
+
+    @classmethod
+    def to(cls, graph: Graph, targets: Collection[str]) -> Way:
+        """The way back to `targets`, from wherever there is one."""
+        goals = frozenset(targets)
+        edges: dict[str, list[Edge]] = defaultdict(list)
+        heads = []
+        inside: set[str] = set()
+        with many_objects():
+            for tail, head, key, jacobian in graph.in_edges(keys=True, data="jacobian"):
+                edges[head].append(Edge(head, tail, key, jacobian))
+            for head in graph:
+                beat()
+                kept = [edge for edge in edges.get(head, ()) if edge.tail in goals or edge.tail in inside]
+                if kept:
+                    inside.add(head)
+                    kept.sort(key=lambda edge: edge.tail not in goals)
+                    heads.append((head, tuple(kept)))
+        nodes = graph.nodes
+        scaled = {name for name, edges in heads if is_scaled(nodes[name], edges)}
+        return cls(graph, goals, tuple(reversed(heads)), frozenset(scaled))
+
+    def lean(self) -> Way:
+        """The same with less to do an edge: where all edges of a head begin by the same slope, as s_t's do by that of
+        tanh, the edges into it end by that slope instead. Arrivals from there are behind it."""
+        nodes = self.graph.nodes
+        slopes = {
+            head: slope
+            for head, edges in self.heads
+            if nodes[head]["role"] != "loss" and head not in self.targets
+            if (slope := common_slope([edge.jacobian for edge in edges])) is not None
+        }
+
+        def leaner(edge: Edge) -> Edge:
+            step = behind_first(edge.jacobian) if edge.head in slopes else edge.jacobian
+            return replace(edge, jacobian=lean(step, slopes.get(edge.tail)))
+
+        with many_objects():
+            heads = tuple((head, tuple(map(leaner, edges))) for head, edges in self.heads)
+        return replace(self, heads=heads, sloped=frozenset(slopes), begun={}, kept={})
+
+    def beginning(self, loss: str) -> tuple[str, Array]:
+        """The first node behind `loss` from which there are several ways on, or where rows may be scaled, and what a
+        cotangent of 1 is there."""
+        if loss not in self.begun:
+            node, row = loss, np.ones(1)
+            edges = self.edges.get(node, ())
+            while len(edges) == 1 and edges[0].tail not in self.targets and node not in self.scaled:
+                node, row = edges[0].tail, edges[0].jacobian.vjp(row)
+                edges = self.edges.get(node, ())
+            self.begun[loss] = node, row
+        return self.begun[loss]
+
+    def keep(self, question: Hashable, answer: Callable[[], T]) -> T:
+        """The answer to a question about this way: only the latest are kept. Threads may ask at the same time."""
+        known: Any = self.kept.get(question, _UNASKED)
+        if known is _UNASKED:
+            known = answer()
+            for oldest in list(self.kept)[: max(0, len(self.kept) + 1 - KEPT)]:
+                self.kept.pop(oldest, None)
+            self.kept[question] = known
+        found: T = known
+        return found
+
+    @cached_property
+    def widest(self) -> int:
+        """How many numbers a head has at most."""
+        nodes = self.graph.nodes
+        return max((nodes[head]["value"].size for head, _ in self.heads), default=0)
+
+    @cached_property
+    def edges(self) -> Mapping[str, tuple[Edge, ...]]:
+        """The edges of each head."""
+        return dict(self.heads)
+
+    @cached_property
+    def stops(self) -> tuple[Stop, ...]:
+        """The heads in their order, with what a sweep would ask about each of their edges."""
+        heads = {head for head, _ in self.heads}
+
+        def leg(edge: Edge) -> Leg:
+            last = leave_chart(self.graph, edge) if edge.tail in self.targets else None
+            return Leg(edge, last, 0 if last is None else entry_step(self.graph, edge), edge.tail in heads)
+
+        with many_objects():
+            return tuple(Stop(head, head in self.scaled, tuple(map(leg, edges))) for head, edges in self.heads)
+
+    def entries(self) -> list[tuple[Edge, int]]:
+        """The edges into the targets, each with the step at which a path enters there."""
+        edges = (edge for _, edges in self.heads for edge in edges if edge.tail in self.targets)
+        return [(edge, entry_step(self.graph, edge)) for edge in edges]
+
+
+def leading_to(graph: Graph, targets: frozenset[str]) -> set[str]:
+    """The nodes computed from a target: the only ones that a path to it can visit."""
+    reached: set[str] = set()
+    for head in graph:
+        if any(tail in targets or tail in reached for tail in graph.pred[head]):
+            reached.add(head)
+    return reached
+
+
+def leave_chart(graph: Graph, edge: Edge) -> Edge:
+    """`edge` as the last one of a path: its vjp gives cotangents at the tail in the textbook's coordinates."""
+    scale = graph.nodes[edge.tail].get("scale")
+    if scale is None:
+        return edge
+    steps = ((edge.head, "chart", edge.jacobian), ("chart", edge.tail, LeaveChart(scale)))
+    return Edge(edge.head, edge.tail, edge.key, Composite(edge.head, edge.tail, steps))
+
+
+def entry_step(graph: Graph, edge: Edge) -> int:
+    """The step k at which a path enters the target: a parameter has no time, so the step that uses it."""
+    time = graph.nodes[edge.tail]["time"]
+    return int(graph.nodes[edge.head]["time"] if time is None else time)
+
+
+def completions(graph: Graph | Way, target: str) -> dict[str, int]:
+    """Number of paths from each node back to `target` (exact), for the nodes that have any."""
+    way = graph if isinstance(graph, Way) else Way.to(graph, [target])
+    count = {target: 1}
+    for head, edges in reversed(way.heads):
+        beat()
+        count[head] = sum(count[edge.tail] for edge in edges)
+    return count
+
+
+KEPT = 8
+"""Answers that a way keeps."""
+
+_UNASKED = object()
+
+EVERY = 4
+"""Steps of time after which rows that have become small are scaled up."""
+
+FAINT = 1e-30
+"""A slope so small that rows are scaled at its step too: saturated units have slopes of 1e-60 and less."""
+
+
+def is_scaled(node: Mapping[str, Any], edges: Sequence[Edge]) -> bool:
+    """Whether rows that have become small are scaled up at a node that has these edges."""
+    if node["role"] == "state" and node["time"] % EVERY == 0:
+        return True
+    return node["role"] != "loss" and any(edge.jacobian.least < FAINT for edge in edges)
