@@ -119,17 +119,32 @@ def growth() -> list[str]:
     seconds = {size: found[str(size)] for size in runs}
     in_time = math.log(seconds[2000, 64] / seconds[500, 64]) / math.log(4)
     in_units = math.log(seconds[500, 256] / seconds[500, 64]) / math.log(4)
-    tracemalloc.start()
-    runs[2000, 64].flow("W", by="temporal")
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
     start = time.perf_counter()
     network("elman", 10_000, 64)
     unrolled = time.perf_counter() - start
     return [
         f"time grows as T^{in_time:.2f} (T = 500 to 2,000 at d = 64; 2 expected) and as d^{in_units:.2f} "
         "(d = 64 to 256 at T = 500; at most 2 expected)",
-        f"memory of the flow at T = 2,000, d = 64: {peak / 2**20:.0f} MiB, that is {peak / (2000 * 2000 * 8):.1f} "
-        "matrices of T × T numbers",
+        *(memory(2000, units) for units in (64, 512)),
         f"unroll, T = 10,000, d = 64, with its graph at level state: {unrolled:.1f} s",
     ]
+
+
+def memory(steps: int, units: int) -> str:
+    """What a flow takes at its peak beside its two results, T (T + 1) / 2 numbers each, in matrices of states, T × d:
+    at first, when the run also notes what each loss gives to its state, and from then on."""
+    run = network("elman", steps, units)
+    run.way("W")
+    found = []
+    for _ in range(2):
+        tracemalloc.start()
+        flow = run.flow("W", by="temporal")
+        found.append(
+            (tracemalloc.get_traced_memory()[1] - flow.norms.nbytes - flow.shares.nbytes) / (8 * steps * units)
+        )
+        tracemalloc.stop()
+    first, then = found
+    return (
+        f"memory of the flow at T = {steps:,}, d = {units}, beside its results: {then:.1f} matrices of T × d numbers "
+        f"({first:.1f} the first time, of which the run keeps what the losses give to the states)"
+    )
