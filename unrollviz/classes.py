@@ -7,7 +7,7 @@ before it is computed, so that it is written where it will lie.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from unrollviz.arrays import Labels, room
 from unrollviz.carriers import Carrier
 from unrollviz.jacobians import Jacobian
 from unrollviz.stacks import Exponents, add_in_place, is_new, scale_up, small_rows, unique_rows
-from unrollviz.way import Way
+from unrollviz.way import Stop, Way
 
 Span = tuple[int, int]
 """The first of some classes that follow one another, and the one behind the last."""
@@ -30,11 +30,14 @@ class Classes:
         labels: (classes, columns) sorted, all different.
         of_loss: loss -> its class, for the losses from which there is a way.
         spans: node -> the classes of all paths that come to it.
+        visits: the stops to which paths come, in order, each with the classes that begin there and their first rows, or
+            None for the 1 of whatever is carried.
     """
 
     labels: Labels
     of_loss: Mapping[str, int]
     spans: Mapping[str, Span]
+    visits: Sequence[tuple[Stop, Sequence[tuple[int, Labels | None]]]]
 
     @classmethod
     def of(cls, way: Way, labels: Mapping[str, tuple[int, ...]], ahead: bool) -> Classes | None:
@@ -42,13 +45,16 @@ class Classes:
         of those in between. `ahead`: paths begin where those from a loss first part (`Way.beginning`)."""
         losses = [loss for loss in labels if loss in way.edges]
         if not losses:
-            return cls(np.empty((0, 1), dtype=np.int64), {}, {})
+            return cls(np.empty((0, 1), dtype=np.int64), {}, {}, ())
         classes, places = unique_rows(np.array([labels[loss] for loss in losses]))
         of_loss = dict(zip(losses, places.tolist(), strict=True))
         coming: dict[str, int] = defaultdict(int)  # a bit for each class
+        beginning: dict[str, list[tuple[int, Labels | None]]] = defaultdict(list)
         for loss, place in of_loss.items():
-            coming[way.beginning(loss)[0] if ahead else loss] |= 1 << place
-        spans = {}
+            node, row = way.beginning(loss) if ahead else (loss, None)
+            coming[node] |= 1 << place
+            beginning[node].append((place, row))
+        spans, visits = {}, []
         for stop in way.stops:
             here = coming.pop(stop.head, 0)
             if here == 0:
@@ -57,10 +63,11 @@ class Classes:
             if span[1] - span[0] != here.bit_count():
                 return None
             spans[stop.head] = span
+            visits.append((stop, tuple(beginning.get(stop.head, ()))))
             for leg in stop.legs:
                 if leg.onward:
                     coming[leg.edge.tail] |= here
-        return cls(classes, of_loss, spans)
+        return cls(classes, of_loss, spans, visits)
 
 
 class Meeting:

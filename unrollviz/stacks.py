@@ -119,7 +119,8 @@ def scale_up(rows: Labels, small: Labels) -> Exponents:
     """Scale some rows up where they lie, and return the powers of two by which they have to be multiplied for it."""
     _, powers = np.frexp(np.abs(rows[small].reshape(len(small), -1)).max(axis=1, initial=0.0))
     powers = STRIDE * np.ceil(powers / STRIDE).astype(np.int64)
-    rows[small] = times_power(rows[small], -powers)
+    half = np.ldexp(1.0, -powers // 2).reshape(-1, *[1] * (rows.ndim - 1))  # the whole may have no float64
+    rows[small] = rows[small] * half * half
     return np.asarray(powers)
 
 

@@ -135,8 +135,7 @@ def sweep(
     ahead = way is graph and carrier.shrinks  # else it is not worth while to look for where paths part
     classes = classes_of(way, losses, fold, ahead)
     if classes is not None and carrier.one is None:
-        begun = way.beginning if ahead else lambda loss: (loss, carrier.seed)
-        return _walk_by_class(way, classes, begun, fold, carrier, transient)
+        return _walk_by_class(classes, fold, carrier, transient)
     dtype = object if any(column.exact for column in fold) else np.int64
     seeds = {}
     for name in dict.fromkeys(losses):
@@ -182,25 +181,14 @@ def check_losses(graph: Graph, losses: Sequence[str]) -> None:
             raise UnknownName("loss", name, names_of(graph, "loss"))
 
 
-def _walk_by_class(
-    way: Way,
-    classes: Classes,
-    begun: Callable[[str], tuple[str, Labels]],
-    fold: Sequence[Fold],
-    carrier: Carrier,
-    transient: bool,
-) -> Iterator[Arrival]:
+def _walk_by_class(classes: Classes, fold: Sequence[Fold], carrier: Carrier, transient: bool) -> Iterator[Arrival]:
     """The walk where a row keeps its label all the way: its place is known before it is computed."""
     most = len(classes.labels)
     at: dict[str, Meeting] = {}
-    for stop in way.stops:
-        index = classes.of_loss.get(stop.head)
-        if index is not None:
-            node, row = begun(stop.head)
-            at.setdefault(node, Meeting(classes.spans[node], most)).begin(index, row)
-        here = at.pop(stop.head, None)
-        if here is None:
-            continue
+    for stop, beginning in classes.visits:
+        here = at.pop(stop.head, None) or Meeting(classes.spans[stop.head], most)
+        for index, row in beginning:
+            here.begin(index, carrier.seed if row is None else row)
         beat()
         here.close()
         if carrier.shrinks and stop.scaled:
