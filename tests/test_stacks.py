@@ -15,8 +15,9 @@ from unrollviz.errors import UnrollvizError
 from unrollviz.forward import forward_sweep
 from unrollviz.gradient import edge_shares, truncation
 from unrollviz.jacobians import Diagonal, Outer
+from unrollviz.labels import Places
 from unrollviz.report.paths import paths_text, top_json, top_text
-from unrollviz.stacks import STRIDE, TINY, Places, Stack, consolidated, merge, rescaled, scale_up, times_power
+from unrollviz.stacks import STRIDE, TINY, Stack, consolidated, merge, rescaled, scale_up, times_power
 from unrollviz.terms import TermSum
 
 

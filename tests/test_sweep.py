@@ -18,9 +18,10 @@ from unrollviz.flows.flow import flow
 from unrollviz.forward import push_forward
 from unrollviz.gradient import cotangents, count_paths, gradient
 from unrollviz.graph import Tracer, names_of
+from unrollviz.labels import Radix, unique_rows
 from unrollviz.ops import OPS
 from unrollviz.paths.pathset import PathSet
-from unrollviz.stacks import Radix, Stack, merge, unique_rows
+from unrollviz.stacks import Stack, merge
 from unrollviz.sweep import FOLDS, LOSS, TOTAL, Fold, sweep
 from unrollviz.way import completions, leading_to
 

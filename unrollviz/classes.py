@@ -15,7 +15,8 @@ import numpy as np
 from unrollviz.arrays import Labels, room
 from unrollviz.carriers import Carrier
 from unrollviz.jacobians import Jacobian
-from unrollviz.stacks import Exponents, add_in_place, is_new, scale_up, small_rows, unique_rows
+from unrollviz.labels import unique_rows
+from unrollviz.stacks import Exponents, add_in_place, is_new, scale_up, small_rows
 from unrollviz.way import Stop, Way
 
 Span = tuple[int, int]

@@ -13,7 +13,8 @@ from unrollviz.carriers import COUNTS, SMALL_COUNTS
 from unrollviz.errors import UnrollvizError
 from unrollviz.flows.table import STACK_LIMIT, Figures
 from unrollviz.gradient import Total, count_paths
-from unrollviz.stacks import Exponents, Places, indices, weights
+from unrollviz.labels import Places, indices
+from unrollviz.stacks import Exponents, weights
 from unrollviz.sweep import Arrival, Fold, sweep
 from unrollviz.terms import TermSum, at_once, check_memory, dots_with
 from unrollviz.way import Way
