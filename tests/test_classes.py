@@ -16,6 +16,9 @@ from unrollviz.arrays import arithmetic
 from unrollviz.carriers import COTANGENTS, COUNTS, SMALL_COUNTS
 from unrollviz.classes import Meeting
 from unrollviz.composite import Composite, chained
+from unrollviz.errors import NonFinite
+from unrollviz.flows.flow import flow
+from unrollviz.gradient import count_paths
 from unrollviz.graph import names_of
 from unrollviz.jacobians import Broadcast, Dense, Diagonal, Identity, Jacobian, Outer
 from unrollviz.stacks import times_power
@@ -53,7 +56,10 @@ def test_rows_with_places_of_their_own_are_those_of_the_walk_for_any_fold(dag, l
             for label, total in found.items():
                 np.testing.assert_array_equal(total, any_fold[label])
         for counts in (COUNTS, SMALL_COUNTS):
-            assert sums(way, names, target, LOSS, counts) == sums(way, names, target, KEEPS_LABELS, counts)
+            assert sums(way, names, target, LOSS, counts)[0] == sums(way, names, target, KEEPS_LABELS, counts)[0]
+        temporal = flow(graph, names, target, FOLDS["temporal"], "temporal", ("loss", "entry"))
+        assert len(temporal.labels) == len(temporal.counts)
+        assert sum(temporal.counts) == count_paths(graph, names, target)
 
 
 @pytest.mark.parametrize("options", [{}, {"layers": 2}, {"bidirectional": True, "layers": 2}], ids=str)
@@ -61,7 +67,7 @@ def test_rows_with_places_of_their_own_are_those_of_the_walk_for_any_fold(dag, l
 @pytest.mark.parametrize("detail", ["state", "op"])
 def test_rows_written_over_have_been_handed_on_before(cell, options, detail, monkeypatch):
     """`transient`, few rows at once, so that a product goes over its own rows in several parts."""
-    monkeypatch.setattr(jacobians, "AT_ONCE", 2)
+    monkeypatch.setattr(jacobians, "FEW", 1)
     monkeypatch.setattr(jacobians, "SMALL", 2 * 3**2)
     rng = np.random.default_rng(0)
     net = uz.Network.init(cell, 2, 3, 2, seed=1, **options)
@@ -87,6 +93,32 @@ def test_classes_with_a_gap_are_left_to_the_walk_for_any_fold():
     way, names = Way.to(graph, ["P"]), names_of(graph, "loss")
     assert classes_of(way, names, [LOSS]) is None
     assert sums(way, names, "P", LOSS)[1] == sums(way, names, "P", KEEPS_LABELS)[1]
+
+
+def test_losses_from_which_no_path_leads_there_have_labels_of_as_many_columns(article):
+    for by, columns in (("temporal", 2), ("loss", 1), (("loss", "entry"), 2)):
+        found = article.flow("x4", by, "L1")
+        assert found.labels.shape == (0, columns)
+        assert found.counts == ()
+    assert article.plotted("matrix", "x4", ["L1"]) is not None
+
+
+def test_what_sweeps_share_cannot_be_written_to(article):
+    way = article.way("W")
+    for arrival in sweep(way, article.loss_names(), ["W"], FOLDS["temporal"]):
+        with pytest.raises(ValueError, match="read-only"):
+            arrival.before[0, 0] = 7
+    with pytest.raises(ValueError, match="read-only"):
+        way.beginning("L2")[1][...] = 0.0
+
+
+def test_a_cotangent_that_overflows_at_once_is_an_error_and_no_warning():
+    """From L_t to s_t, where all sweeps begin."""
+    net = uz.Network.init("elman", 2, 3, 2, seed=0).replace(V=np.full((2, 3), 1e308) * [[1], [-1]])
+    run = uz.unroll(net, np.zeros((3, 2)), [0, 1, 0], weights=[3.0, 3.0, 3.0])
+    for by in ("temporal", "entry", "lag"):
+        with pytest.raises(NonFinite):
+            run.flow("W", by=by)
 
 
 SCALED = st.sampled_from([None, 0, -256, -512])
@@ -205,8 +237,8 @@ def test_a_flow_takes_no_more_memory_than_three_matrices_of_states_beside_its_re
 def test_a_way_keeps_only_the_latest_answers(article):
     way, asked = Way.to(article.level("state", "W"), ["W"]), []
     for number in [*range(KEPT + 2), KEPT + 1, 0]:
-        assert way.keep(number, lambda number=number: asked.append(number) or number) in (number, None)
+        assert way.answered(number, lambda number=number: asked.append(number) or number) in (number, None)
     assert asked == [*range(KEPT + 2), 0]
-    assert len(way.kept) == KEPT
+    assert len(way.answers) == KEPT
     one, other = (classes_of(way, article.loss_names(), FOLDS["temporal"]) for _ in range(2))
     assert one is other

@@ -109,7 +109,7 @@ def room(shape: Shape, dtype: npt.DTypeLike = np.float64, most: int = 0) -> npt.
     kept, size = _THREAD.kept, math.prod(shape)
     if kept is None or size < _SMALL or dtype not in (np.float64, _FLOAT64):
         return np.empty(shape, dtype)
-    needed = size // shape[0] * most if most else size + size // 8
+    needed = size // shape[0] * most if most else size + size // 8  # there may be some more rows at the next step
     held = _held()
     for memory, begins in kept:
         capacity = memory.size - _LINE

@@ -31,8 +31,8 @@ class Classes:
         labels: (classes, columns) sorted, all different.
         of_loss: loss -> its class, for the losses from which there is a way.
         spans: node -> the classes of all paths that come to it.
-        visits: the stops to which paths come, in order, each with the classes that begin there and their first rows, or
-            None for the 1 of whatever is carried.
+        visits: the stops to which paths come, in order, each with the classes that begin there and their first
+            cotangents; None for 1.
     """
 
     labels: Labels
@@ -46,8 +46,10 @@ class Classes:
         of those in between. `ahead`: paths begin where those from a loss first part (`Way.beginning`)."""
         losses = [loss for loss in labels if loss in way.edges]
         if not losses:
-            return cls(np.empty((0, 1), dtype=np.int64), {}, {}, ())
+            columns = max(map(len, labels.values()), default=1)
+            return cls(np.empty((0, columns), dtype=np.int64), {}, {}, ())
         classes, places = unique_rows(np.array([labels[loss] for loss in losses]))
+        classes.setflags(write=False)  # every sweep shares them
         of_loss = dict(zip(losses, places.tolist(), strict=True))
         coming: dict[str, int] = defaultdict(int)  # a bit for each class
         beginning: dict[str, list[tuple[int, Labels | None]]] = defaultdict(list)

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from unrollviz.arrays import Array, Shape, room
-from unrollviz.jacobians import Dense, Diagonal, Identity, Jacobian, at_once, frobenius
+from unrollviz.jacobians import Dense, Diagonal, Identity, Jacobian, frobenius, rows_at_once
 
 
 def scaled(jacobian: Jacobian, factors: Array) -> Jacobian:
@@ -78,7 +78,7 @@ class Composite(Jacobian):
         if folded is not None:
             folded.vjp_in_place(cotangents)
         elif self.is_chain:
-            size = at_once(self.in_shape[-1])
+            size = rows_at_once(self.in_shape[-1])
             for first in range(0, len(cotangents), size):
                 self.vjp_into(cotangents[first : first + size], cotangents[first : first + size])
         else:

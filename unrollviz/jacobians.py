@@ -16,17 +16,18 @@ import numpy as np
 
 from unrollviz.arrays import Array, Shape, room
 
-AT_ONCE = 512
+FEW, AT_ONCE = 128, 512
 """Rows that are multiplied at once where the product takes their place."""
 
 SMALL = 786_432
 """Multiplications that BLAS does without arranging its arguments in memory of its own first (OpenBLAS: 10^6)."""
 
 
-def at_once(units: int) -> int:
-    """How many rows of so many units are best multiplied at once: as many as make a small product, or else AT_ONCE."""
+def rows_at_once(units: int) -> int:
+    """How many rows of so many units are best multiplied at once: as many as make a small product, where that is not so
+    few that calls would take longer than it saves; else AT_ONCE."""
     rows = SMALL // units**2
-    return rows if rows >= AT_ONCE // 4 else AT_ONCE
+    return rows if rows >= FEW else AT_ONCE
 
 
 class Jacobian(ABC):
@@ -47,7 +48,7 @@ class Jacobian(ABC):
 
     def vjp_in_place(self, cotangents: Array) -> None:
         """The same, written over the cotangents, where x has y's shape: some rows at once."""
-        size = at_once(self.in_shape[-1])
+        size = rows_at_once(self.in_shape[-1])
         for first in range(0, len(cotangents), size):
             rows = cotangents[first : first + size]
             rows[...] = self.vjp(rows)
@@ -262,7 +263,7 @@ class Dense(Jacobian):
 
     def vjp_in_place(self, cotangents: Array) -> None:
         flat, units = cotangents.reshape(-1, self.weight.shape[0]), self.weight.shape[1]
-        size = at_once(units)
+        size = rows_at_once(units)
         product = room((min(size, len(flat)), units), most=size)
         for first in range(0, len(flat), size):
             rows = flat[first : first + size]

@@ -124,9 +124,9 @@ def scale_up(rows: Labels, small: Labels) -> Exponents:
     return np.asarray(powers)
 
 
-def copied(rows: Labels, most: int = 0) -> Labels:
-    """The same rows in memory of their own; see `room`."""
-    mine = room(rows.shape, rows.dtype, most)
+def copied(rows: Labels) -> Labels:
+    """The same rows in memory of their own."""
+    mine = room(rows.shape, rows.dtype)
     mine[...] = rows
     return mine
 

@@ -132,10 +132,11 @@ def sweep(
     for name in targets:
         node_named(whole, name, "parameter or node")
     way = graph if isinstance(graph, Way) else Way.to(graph, targets)
-    ahead = way is graph and carrier.shrinks  # else it is not worth while to look for where paths part
-    classes = classes_of(way, losses, fold, ahead)
-    if classes is not None and carrier.one is None:
+    # For a single sweep it is not worth while to look for where paths part.
+    classes = classes_of(way, losses, fold, ahead=way is graph) if carrier.one is None else None
+    if classes is not None:
         return _walk_by_class(classes, fold, carrier, transient)
+    check_losses(whole, losses)
     dtype = object if any(column.exact for column in fold) else np.int64
     seeds = {}
     for name in dict.fromkeys(losses):
@@ -160,9 +161,8 @@ def sweep_from(
 def classes_of(way: Way, losses: Sequence[str], fold: Sequence[Fold], ahead: bool = True) -> Classes | None:
     """The classes of losses that a fold tells apart; None where it also heeds the edges on the way.
 
-    Raises UnknownName where a loss is not in the graph."""
+    `ahead`: paths begin where those from a loss first part. Raises UnknownName where a loss is not in the graph."""
     if any(column.cross or column.exact or column.distinct for column in fold):
-        check_losses(way.graph, losses)
         return None
 
     def found() -> Classes | None:
@@ -171,7 +171,7 @@ def classes_of(way: Way, losses: Sequence[str], fold: Sequence[Fold], ahead: boo
         labels = {name: tuple(c.seed(name, nodes[name]["time"]) for c in fold) for name in losses}
         return Classes.of(way, labels, ahead)
 
-    return way.keep((tuple(losses), tuple(fold), ahead), found)
+    return way.answered((tuple(losses), tuple(fold), ahead), found)
 
 
 def check_losses(graph: Graph, losses: Sequence[str]) -> None:
@@ -188,12 +188,12 @@ def _walk_by_class(classes: Classes, fold: Sequence[Fold], carrier: Carrier, tra
     for stop, beginning in classes.visits:
         here = at.pop(stop.head, None) or Meeting(classes.spans[stop.head], most)
         for index, row in beginning:
-            here.begin(index, carrier.seed if row is None else row)
+            here.begin(index, row if row is not None and carrier.shrinks else carrier.seed)
         beat()
         here.close()
         if carrier.shrinks and stop.scaled:
             here.rescale()
-        kept = not transient
+        held = not transient  # somebody may still need the rows
         for leg in stop.legs:
             if leg.last is not None:
                 labels = classes.labels[slice(*here.span)]
@@ -202,8 +202,8 @@ def _walk_by_class(classes: Classes, fold: Sequence[Fold], carrier: Carrier, tra
                 tail = leg.edge.tail
                 if tail not in at:
                     at[tail] = Meeting(classes.spans[tail], most)
-                spent = not kept and leg is stop.legs[-1]
-                kept = at[tail].receive(here, leg.edge.jacobian, carrier, spent) or kept
+                spent = not held and leg is stop.legs[-1]
+                held = at[tail].receive(here, leg.edge.jacobian, carrier, spent) or held
 
 
 def _walk(way: Way, seeds: Mapping[str, Stack], fold: Sequence[Fold], carrier: Carrier) -> Iterator[Arrival]:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from unrollviz.arrays import Array, beat, many_objects
+from unrollviz.arrays import Array, arithmetic, beat, many_objects
 from unrollviz.charts import LeaveChart
 from unrollviz.composite import Composite, behind_first, common_slope, lean
 from unrollviz.graph import Graph
@@ -66,7 +66,7 @@ class Way:
         scaled: the heads at which rows that have become small are scaled up.
         sloped: the heads whose rows already are multiplied by the slope by which all of their edges begin.
         begun: where the paths from a loss first part, and their one cotangent there; noted as losses are asked for.
-        kept: what has been found out about the way for some losses, for the next sweep; see `keep`.
+        answers: what has been found out about the way for some losses, for the next sweep; see `answered`.
     """
 
     graph: Graph
@@ -75,7 +75,7 @@ class Way:
     scaled: frozenset[str]
     sloped: frozenset[str] = frozenset()
     begun: dict[str, tuple[str, Array]] = field(default_factory=dict)
-    kept: dict[Hashable, Any] = field(default_factory=dict)
+    answers: dict[Hashable, Any] = field(default_factory=dict)
 
     @classmethod
     def to(cls, graph: Graph, targets: Collection[str]) -> Way:
@@ -115,7 +115,7 @@ class Way:
 
         with many_objects():
             heads = tuple((head, tuple(map(leaner, edges))) for head, edges in self.heads)
-        return replace(self, heads=heads, sloped=frozenset(slopes), begun={}, kept={})
+        return replace(self, heads=heads, sloped=frozenset(slopes), begun={}, answers={})
 
     def beginning(self, loss: str) -> tuple[str, Array]:
         """The first node behind `loss` from which there are several ways on, or where rows may be scaled, and what a
@@ -123,20 +123,22 @@ class Way:
         if loss not in self.begun:
             node, row = loss, np.ones(1)
             edges = self.edges.get(node, ())
-            while len(edges) == 1 and edges[0].tail not in self.targets and node not in self.scaled:
-                node, row = edges[0].tail, edges[0].jacobian.vjp(row)
-                edges = self.edges.get(node, ())
+            with arithmetic():
+                while len(edges) == 1 and edges[0].tail not in self.targets and node not in self.scaled:
+                    node, row = edges[0].tail, edges[0].jacobian.vjp(row)
+                    edges = self.edges.get(node, ())
+            row.setflags(write=False)  # every sweep shares it
             self.begun[loss] = node, row
         return self.begun[loss]
 
-    def keep(self, question: Hashable, answer: Callable[[], T]) -> T:
+    def answered(self, question: Hashable, answer: Callable[[], T]) -> T:
         """The answer to a question about this way: only the latest are kept. Threads may ask at the same time."""
-        known: Any = self.kept.get(question, _UNASKED)
+        known: Any = self.answers.get(question, _UNASKED)
         if known is _UNASKED:
             known = answer()
-            for oldest in list(self.kept)[: max(0, len(self.kept) + 1 - KEPT)]:
-                self.kept.pop(oldest, None)
-            self.kept[question] = known
+            for oldest in list(self.answers)[: max(0, len(self.answers) + 1 - KEPT)]:
+                self.answers.pop(oldest, None)
+            self.answers[question] = known
         found: T = known
         return found
 

@@ -68,7 +68,7 @@ def tabulated(way: Way, losses: Sequence[str], target: str, fold: Sequence[Fold]
             measures.write(arrival.rows, arrival.edge.jacobian, *ledger.room(span))
             ledger.write(span, rank, powers)
             vanished = vanished or powers is not None
-    norms, shares = ledger.columns()
+        norms, shares = ledger.columns()
     shares /= whole.size if whole.size > 0 else np.nan
 
     def rows(span: Span, rank: int) -> Labels:
