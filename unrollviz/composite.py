@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -40,30 +40,20 @@ def _sum_of(one: Array, other: Array) -> Array:
 class Composite(Jacobian):
     """The sum over all paths from `head` back to `tail`: a small sweep over the edges in between.
 
-    Attributes:
-        edges: (head, tail, Jacobian) triples; all edges into a node stand before those that leave it.
-        is_chain: there is one path only.
-        foldable: there is one instance, and nothing but slopes and weights.
+    `edges` are (head, tail, Jacobian) triples; all edges into a node stand before those that leave it.
     """
 
     head: str
     tail: str
     edges: tuple[tuple[str, str, Jacobian], ...]
-    out_shape: Shape = field(init=False, repr=False, compare=False)
-    in_shape: Shape = field(init=False, repr=False, compare=False)
-    is_chain: bool = field(init=False, repr=False, compare=False)
-    foldable: bool = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        kinds, shape = (Diagonal, Dense, Identity), self.edges[0][2].out_shape
-        known = {
-            "out_shape": shape,
-            "in_shape": self.edges[-1][2].in_shape,
-            "is_chain": all(one[1] == following[0] for one, following in pairwise(self.edges)),
-            "foldable": shape[:1] == (1,) and all(isinstance(jacobian, kinds) for _, _, jacobian in self.edges),
-        }
-        for name, value in known.items():
-            object.__setattr__(self, name, value)
+    @property
+    def out_shape(self) -> Shape:  # type: ignore[override]
+        return self.edges[0][2].out_shape
+
+    @property
+    def in_shape(self) -> Shape:  # type: ignore[override]
+        return self.edges[-1][2].in_shape
 
     @property
     def per_instance(self) -> bool:  # type: ignore[override]
@@ -72,6 +62,11 @@ class Composite(Jacobian):
     @property
     def least(self) -> float:
         return min(jacobian.least for _, _, jacobian in self.edges)
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether there is one path only."""
+        return all(one[1] == following[0] for one, following in pairwise(self.edges))
 
     def vjp_in_place(self, cotangents: Array) -> None:
         folded = self._folded(len(cotangents))
@@ -106,11 +101,12 @@ class Composite(Jacobian):
             out[...] = self._pull(cotangents, self.edges)[self.tail]
 
     def _folded(self, rows: int) -> Dense | None:
-        """The whole as one matrix (units of y, units of x), where that is `foldable` and scaling the rows takes more.
+        """The whole as one matrix (units of y, units of x), for one instance; None where that takes more than scaling
+        matrices and adding them up, or where scaling the rows takes no more.
 
         With many rows, slopes are cheaper multiplied into a weight once than into every row, and the gates of an LSTM
         cheaper added up first than gone through one by one."""
-        if rows <= self.in_shape[-1] or not self.foldable:
+        if rows <= self.in_shape[-1] or len(self.out_shape) != 2 or self.out_shape[0] != 1:
             return None
         at: dict[str, Array | None] = {self.head: None}  # None: the head itself
         for head, tail, jacobian in self.edges:
