@@ -64,10 +64,9 @@ def tabulated(way: Way, losses: Sequence[str], target: str, fold: Sequence[Fold]
     vanished = False
     with arithmetic():
         for arrival, span, rank in arrivals():
-            powers = arrival.powers
             measures.write(arrival.rows, arrival.edge.jacobian, *ledger.room(span))
-            ledger.write(span, rank, powers)
-            vanished = vanished or powers is not None
+            ledger.write(span, rank, arrival.powers)
+            vanished = vanished or arrival.powers is not None
         norms, shares = ledger.columns()
     shares /= whole.size if whole.size > 0 else np.nan
 
