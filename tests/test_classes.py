@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from strategies import integer_dags
 
 import unrollviz as uz
-from unrollviz import jacobians
+from unrollviz import buffers
 from unrollviz.arrays import arithmetic
+from unrollviz.buffers import Buffer
 from unrollviz.carriers import COTANGENTS, COUNTS, SMALL_COUNTS
 from unrollviz.classes import Meeting
 from unrollviz.composite import Composite, chained
@@ -67,8 +68,7 @@ def test_rows_with_places_of_their_own_are_those_of_the_walk_for_any_fold(dag, l
 @pytest.mark.parametrize("detail", ["state", "op"])
 def test_rows_written_over_have_been_handed_on_before(cell, options, detail, monkeypatch):
     """`transient`, few rows at once, so that a product goes over its own rows in several parts."""
-    monkeypatch.setattr(jacobians, "FEW", 1)
-    monkeypatch.setattr(jacobians, "SMALL", 2 * 3**2)
+    monkeypatch.setattr(buffers, "rows_at_once", lambda units: 2)
     rng = np.random.default_rng(0)
     net = uz.Network.init(cell, 2, 3, 2, seed=1, **options)
     for instances in (1, 2):
@@ -140,7 +140,7 @@ def test_rows_that_meet_are_added_whatever_their_order_and_their_powers_of_two(d
         here = Meeting((low, high), classes)
         here.rows, here.powers = np.array(data.draw(numbers), float).reshape(high - low, 1, 2), exponents
         edge = data.draw(st.sampled_from([Identity((1, 2)), Diagonal(np.ones((1, 2)))]))
-        meeting.receive(here, edge, COTANGENTS, spent=False)
+        meeting.receive(here, edge, COTANGENTS)
         scaled = times_power(here.rows, None if exponents is None else exponents[low:high])
         expected[low - first : high - first] += scaled
         uncovered -= set(range(low, high))
@@ -175,18 +175,33 @@ def square(kind: str) -> Jacobian:
     ["identity", "diagonal", "dense", "dense, several instances", "chain", "chain that ends in a weight",
      "chain that begins with an identity", "sum"],
 )  # fmt: skip
-def test_products_written_to_memory_that_is_there(kind, rows, monkeypatch):
-    monkeypatch.setattr(jacobians, "AT_ONCE", 4)
-    monkeypatch.setattr(jacobians, "SMALL", 9)
+def test_products_written_to_memory_that_is_there(kind, rows):
     jacobian = square(kind)
     cotangents = np.random.default_rng(rows).normal(size=(rows, *jacobian.out_shape))
     expected = np.array([jacobian.vjp(row[None])[0] for row in cotangents])
     with arithmetic():
-        out = np.full_like(cotangents, np.nan)
-        jacobian.vjp_into(cotangents, out)
-        np.testing.assert_allclose(out, expected, rtol=1e-12, atol=1e-14)
-        jacobian.vjp_in_place(cotangents)
-        np.testing.assert_allclose(cotangents, expected, rtol=1e-12, atol=1e-14)
+        for same in (jacobian, jacobian.for_rows(rows)):
+            out = np.full_like(cotangents, np.nan)
+            same.vjp_into(cotangents, out)
+            np.testing.assert_allclose(out, expected, rtol=1e-12, atol=1e-14)
+
+
+@given(data=st.data(), most=st.integers(1, 12), few=st.integers(1, 5))
+def test_rows_of_a_buffer_go_through_edges_and_none_is_written_over_before_its_turn(data, most, few):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(buffers, "rows_at_once", lambda units: few)
+        buffer = Buffer(most, (1, 3))
+    rows = np.random.default_rng(0).normal(size=(most, 1, 3))
+    buffer.rows[...] = rows
+    first, stop = 0, most
+    for _ in range(data.draw(st.integers(1, 5))):
+        first = data.draw(st.integers(first, stop - 1))
+        stop = data.draw(st.integers(first + 1, stop))
+        jacobian = square(data.draw(st.sampled_from(["identity", "diagonal", "dense", "chain", "sum"])))
+        with arithmetic():
+            buffer.pull(jacobian, first, stop)
+            rows = jacobian.vjp(rows)
+        np.testing.assert_allclose(buffer.rows[first:stop], rows[first:stop], rtol=1e-9, atol=1e-12)
 
 
 @given(data=st.data())

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unrollviz.arrays import Array, Labels, room
+from unrollviz.arrays import Array, Labels
+from unrollviz.buffers import Buffer
 from unrollviz.jacobians import Jacobian
 
 
@@ -19,8 +20,8 @@ class Carrier:
         seed: what every path begins with, (1,).
         pull: (Jacobian of an edge, rows before it) -> rows behind it, which may be the same memory.
         pull_into: the same, written to the memory given last.
-        pull_in_place: the same, written over the rows before it.
-        room: (Jacobian, rows) -> memory for so many rows behind an edge.
+        pull_along: the same for the rows of a buffer, from one up to another, which stay in the buffer.
+        buffer: (Jacobian, rows) -> a buffer for so many rows behind an edge.
         shrinks: it may underflow.
         one: the 1 of what paths are counted in beside, if they are.
     """
@@ -28,8 +29,8 @@ class Carrier:
     seed: Array | Labels
     pull: Callable[[Jacobian, Labels], Labels]
     pull_into: Callable[[Jacobian, Labels, Labels], None]
-    pull_in_place: Callable[[Jacobian, Labels], None]
-    room: Callable[[Jacobian, int], Labels]
+    pull_along: Callable[[Jacobian, Buffer, int, int], None]
+    buffer: Callable[[Jacobian, int], Buffer]
     shrinks: bool = False
     one: Labels | None = None
 
@@ -42,8 +43,8 @@ def _counting(dtype: type) -> Carrier:
         np.ones(1, dtype=dtype),
         lambda jacobian, rows: rows,
         copy,
-        lambda jacobian, rows: None,
-        lambda jacobian, rows: np.empty(rows, dtype=dtype),
+        lambda jacobian, buffer, first, stop: None,
+        lambda jacobian, rows: Buffer(rows, (), dtype),
     )
 
 
@@ -51,8 +52,8 @@ COTANGENTS = Carrier(
     np.ones(1),
     lambda jacobian, rows: jacobian.vjp(rows),
     lambda jacobian, rows, out: jacobian.vjp_into(rows, out),
-    lambda jacobian, rows: jacobian.vjp_in_place(rows),
-    lambda jacobian, rows: room((rows, *jacobian.in_shape), most=rows),
+    lambda jacobian, buffer, first, stop: buffer.pull(jacobian, first, stop),
+    lambda jacobian, rows: Buffer(rows, jacobian.in_shape),
     shrinks=True,
 )
 COUNTS = _counting(object)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unrollviz.arrays import Labels, room
+from unrollviz.arrays import Labels
+from unrollviz.buffers import Buffer
 from unrollviz.carriers import Carrier
 from unrollviz.jacobians import Jacobian
 from unrollviz.labels import unique_rows
@@ -86,31 +87,38 @@ class Meeting:
         powers: one for each of *all* classes, or None: the numbers are rows · 2^powers. Nodes share them.
     """
 
-    __slots__ = ("_high", "_low", "_memory", "_most", "_waiting", "powers", "rows", "span")
+    __slots__ = ("_buffer", "_high", "_low", "_most", "_waiting", "powers", "rows", "span")
 
     def __init__(self, span: Span, most: int) -> None:
         """`most`: how many classes there are."""
         self.span, self._most = span, most
         self._low = self._high = 0  # the classes whose rows have come
         self._waiting: list[tuple[int, Labels, Exponents | None]] = []
-        self._memory: Labels | None = None  # None: rows lie in somebody else's, or in their own and not by classes
+        self._buffer: Buffer | None = None  # None: rows lie in somebody else's, or in their own and not by classes
         self.rows: Labels = _NOTHING
         self.powers: Exponents | None = None
 
     def begin(self, index: int, row: Labels) -> None:
         """A path of a class begins here, with its row (1, …)."""
-        self._waiting.append((index, row, None))
+        if self._buffer is not None and self._is_new(index, index + 1):
+            self._buffer.rows[index] = row[0]
+            self._note(index, index + 1, None)
+        else:
+            self._waiting.append((index, row, None))
 
-    def receive(self, here: Meeting, jacobian: Jacobian, carrier: Carrier, spent: bool) -> bool:
-        """The rows of another node come through an edge; whether its memory is held here now.
+    def move(self, span: Span, jacobian: Jacobian, carrier: Carrier) -> bool:
+        """Take all rows through an edge, to a node to which nothing has come yet and where rows of `span` will; whether
+        that was possible. Nobody may need them where they are."""
+        if self._buffer is None or jacobian.in_shape != jacobian.out_shape:
+            return False
+        carrier.pull_along(jacobian, self._buffer, *self.span)
+        self.span = span
+        return True
 
-        `spent`: nobody needs them there any more, so that this node may take over their memory."""
+    def receive(self, here: Meeting, jacobian: Jacobian, carrier: Carrier) -> bool:
+        """The rows of another node come through an edge; whether its memory is held here now."""
         low, high = here.span
         if self._high == 0:
-            if spent and here._memory is not None and jacobian.in_shape == jacobian.out_shape:
-                carrier.pull_in_place(jacobian, here.rows)
-                self._memory, self._low, self._high, self.powers = here._memory, low, high, here.powers
-                return True
             if here.span == self.span:
                 self.rows = carrier.pull(jacobian, here.rows)
                 self._low, self._high, self.powers = low, high, here.powers
@@ -119,9 +127,9 @@ class Meeting:
                 pulled = carrier.pull(jacobian, here.rows)
                 self._waiting.append((low, pulled, here.powers))
                 return not is_new(pulled, here.rows)
-            self._memory = carrier.room(jacobian, self._most)
-        if self._memory is not None and self._is_new(low, high):
-            carrier.pull_into(jacobian, here.rows, self._memory[low:high])
+            self._buffer = carrier.buffer(jacobian, self._most)
+        if self._buffer is not None and self._is_new(low, high):
+            carrier.pull_into(jacobian, here.rows, self._buffer.rows[low:high])
             self._note(low, high, here.powers)
         else:
             self._add(low, carrier.pull(jacobian, here.rows), here.powers)
@@ -135,15 +143,15 @@ class Meeting:
                 if (low, high) == self.span:
                     self.rows, self._low, self._high, self.powers = rows, low, high, powers
                     continue
-                self._memory = _room_like(rows, self._most)
-            if self._memory is not None and self._is_new(low, high):
-                self._memory[low:high] = rows
+                self._buffer = Buffer(self._most, rows.shape[1:], rows.dtype)
+            if self._buffer is not None and self._is_new(low, high):
+                self._buffer.rows[low:high] = rows
                 self._note(low, high, powers)
             else:
                 self._add(low, rows, powers)
         self._waiting.clear()
-        if self._memory is not None:
-            self.rows = self._memory[self.span[0] : self.span[1]]
+        if self._buffer is not None:
+            self.rows = self._buffer.rows[self.span[0] : self.span[1]]
 
     def rescale(self) -> None:
         """Scale rows up that have become small; see `stacks.rescaled`."""
@@ -155,11 +163,11 @@ class Meeting:
 
     def _own(self) -> Labels:
         """Memory that may be written to, with the rows in it."""
-        if self._memory is None:
-            self._memory = _room_like(self.rows, self._most)
-            self._memory[self._low : self._high] = self.rows
-            self.rows = self._memory[self._low : self._high]
-        return self._memory
+        if self._buffer is None:
+            self._buffer = Buffer(self._most, self.rows.shape[1:], self.rows.dtype)
+            self._buffer.rows[self._low : self._high] = self.rows
+            self.rows = self._buffer.rows[self._low : self._high]
+        return self._buffer.rows
 
     def _is_new(self, low: int, high: int) -> bool:
         """Whether no row has come to these places yet, which then are next to those that have; they count as taken."""
@@ -184,7 +192,7 @@ class Meeting:
     def _add(self, low: int, rows: Labels, powers: Exponents | None) -> None:
         """Add rows to those at their places, which are 0 where none have come."""
         first, stop = self.span
-        if self._memory is None and powers is self.powers and len(rows) == stop - first == self._high - self._low:
+        if self._buffer is None and powers is self.powers and len(rows) == stop - first == self._high - self._low:
             self.rows = self.rows + rows
             return
         memory = self._own()
@@ -200,8 +208,3 @@ class Meeting:
 
 
 _NOTHING = np.empty(0)
-
-
-def _room_like(rows: Labels, most: int) -> Labels:
-    """Memory for rows of all classes."""
-    return room((most, *rows.shape[1:]), rows.dtype, most)

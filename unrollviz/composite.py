@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from unrollviz.arrays import Array, Shape, room
-from unrollviz.jacobians import Dense, Diagonal, Identity, Jacobian, frobenius, rows_at_once
+from unrollviz.jacobians import Dense, Diagonal, Identity, Jacobian, frobenius
 
 
 def scaled(jacobian: Jacobian, factors: Array) -> Jacobian:
@@ -68,17 +68,6 @@ class Composite(Jacobian):
         """Whether there is one path only."""
         return all(one[1] == following[0] for one, following in pairwise(self.edges))
 
-    def vjp_in_place(self, cotangents: Array) -> None:
-        folded = self._folded(len(cotangents))
-        if folded is not None:
-            folded.vjp_in_place(cotangents)
-        elif self.is_chain:
-            size = rows_at_once(self.in_shape[-1])
-            for first in range(0, len(cotangents), size):
-                self.vjp_into(cotangents[first : first + size], cotangents[first : first + size])
-        else:
-            Jacobian.vjp_in_place(self, cotangents)
-
     def _pull(self, cotangents: Array, edges: Sequence[tuple[str, str, Jacobian]]) -> dict[str, Array]:
         at = {self.head: cotangents}
         for head, tail, jacobian in edges:
@@ -87,27 +76,26 @@ class Composite(Jacobian):
         return at
 
     def vjp(self, cotangents: Array) -> Array:
-        folded = self._folded(len(cotangents))
-        return self._pull(cotangents, self.edges)[self.tail] if folded is None else folded.vjp(cotangents)
+        leaner = self.for_rows(len(cotangents))
+        return self._pull(cotangents, self.edges)[self.tail] if leaner is self else leaner.vjp(cotangents)
 
     def vjp_into(self, cotangents: Array, out: Array) -> None:
-        folded = self._folded(len(cotangents))
-        if folded is not None:
-            folded.vjp_into(cotangents, out)
+        leaner = self.for_rows(len(cotangents))
+        if leaner is not self:
+            leaner.vjp_into(cotangents, out)
         elif self.is_chain:
             before = self._pull(cotangents, self.edges[:-1])
             self.edges[-1][2].vjp_into(before[self.edges[-1][0]], out)
         else:
             out[...] = self._pull(cotangents, self.edges)[self.tail]
 
-    def _folded(self, rows: int) -> Dense | None:
-        """The whole as one matrix (units of y, units of x), for one instance; None where that takes more than scaling
-        matrices and adding them up, or where scaling the rows takes no more.
+    def for_rows(self, rows: int) -> Jacobian:
+        """The whole as one matrix (units of y, units of x), for one instance, where that takes less than every row.
 
         With many rows, slopes are cheaper multiplied into a weight once than into every row, and the gates of an LSTM
         cheaper added up first than gone through one by one."""
         if rows <= self.in_shape[-1] or len(self.out_shape) != 2 or self.out_shape[0] != 1:
-            return None
+            return self
         at: dict[str, Array | None] = {self.head: None}  # None: the head itself
         for head, tail, jacobian in self.edges:
             left = at[head]
@@ -118,11 +106,11 @@ class Composite(Jacobian):
             elif isinstance(jacobian, Identity):
                 pulled = np.ones(1) if left is None else left
             else:
-                return None
+                return self
             before = at.get(tail)
             at[tail] = pulled if before is None else _sum_of(before, pulled)
         found = at[self.tail]
-        return Dense(found, 1) if found is not None and found.ndim == 2 else None
+        return Dense(found, 1) if found is not None and found.ndim == 2 else self
 
     def jvp(self, tangents: Array) -> Array:
         at = {self.tail: tangents}

@@ -16,19 +16,6 @@ import numpy as np
 
 from unrollviz.arrays import Array, Shape, room
 
-FEW, AT_ONCE = 128, 512
-"""Rows that are multiplied at once where the product takes their place."""
-
-SMALL = 786_432
-"""Multiplications that BLAS does without arranging its arguments in memory of its own first (OpenBLAS: 10^6)."""
-
-
-def rows_at_once(units: int) -> int:
-    """How many rows of so many units are best multiplied at once: as many as make a small product, where that is not so
-    few that calls would take longer than it saves; else AT_ONCE."""
-    rows = SMALL // units**2
-    return rows if rows >= FEW else AT_ONCE
-
 
 class Jacobian(ABC):
     """∂y/∂x of one edge x -> y. `out_shape` is y's shape, `in_shape` x's."""
@@ -46,12 +33,9 @@ class Jacobian(ABC):
         """The same, written to `out`."""
         out[...] = self.vjp(cotangents)
 
-    def vjp_in_place(self, cotangents: Array) -> None:
-        """The same, written over the cotangents, where x has y's shape: some rows at once."""
-        size = rows_at_once(self.in_shape[-1])
-        for first in range(0, len(cotangents), size):
-            rows = cotangents[first : first + size]
-            rows[...] = self.vjp(rows)
+    def for_rows(self, rows: int) -> Jacobian:
+        """The same with less to do for so many rows."""
+        return self
 
     @abstractmethod
     def jvp(self, tangents: Array) -> Array:
@@ -140,15 +124,20 @@ def norms(rows: Array, out: Array | None = None) -> Array:
     """Norm of every row: (R, n) -> (R,), written to `out`. Right also where the squares of the entries underflow or
     overflow."""
     with np.errstate(over="ignore", under="ignore"):
-        found = np.vecdot(rows, rows, out=out)
-        # Looked up by index, for that takes a third of the time of `min` and `max`.
-        usual = len(found) == 0 or (found[found.argmin()] >= 1e-280 and found[found.argmax()] <= 1e280)
-        np.sqrt(found, out=found)
-        if not usual:
-            extreme = (found < 1e-140) | (found > 1e140)
-            largest = np.abs(rows[extreme]).max(axis=1, initial=0.0)
-            scale = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
-            found[extreme] = scale * np.linalg.norm(rows[extreme] / scale[:, None], axis=1)
+        return quiet_norms(rows, out)
+
+
+def quiet_norms(rows: Array, out: Array | None = None) -> Array:
+    """The same within `arithmetic()`, which sees to warnings once for all."""
+    found = np.vecdot(rows, rows, out=out)
+    # Looked up by index, for that takes a third of the time of `min` and `max`.
+    usual = len(found) == 0 or (found[found.argmin()] >= 1e-280 and found[found.argmax()] <= 1e280)
+    np.sqrt(found, out=found)
+    if not usual:
+        extreme = (found < 1e-140) | (found > 1e140)
+        largest = np.abs(rows[extreme]).max(axis=1, initial=0.0)
+        scale = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
+        found[extreme] = scale * np.linalg.norm(rows[extreme] / scale[:, None], axis=1)
     return found
 
 
@@ -260,15 +249,6 @@ class Dense(Jacobian):
     def vjp_into(self, cotangents: Array, out: Array) -> None:
         m, n = self.weight.shape
         np.matmul(cotangents.reshape(-1, m), self.weight, out=out.reshape(-1, n))
-
-    def vjp_in_place(self, cotangents: Array) -> None:
-        flat, units = cotangents.reshape(-1, self.weight.shape[0]), self.weight.shape[1]
-        size = rows_at_once(units)
-        product = room((min(size, len(flat)), units), most=size)
-        for first in range(0, len(flat), size):
-            rows = flat[first : first + size]
-            np.matmul(rows, self.weight, out=product[: len(rows)])
-            rows[...] = product[: len(rows)]
 
     def jvp(self, tangents: Array) -> Array:
         flat = tangents.reshape(-1, self.weight.shape[1]) @ self.weight.T

@@ -198,12 +198,16 @@ def _walk_by_class(classes: Classes, fold: Sequence[Fold], carrier: Carrier, tra
             if leg.last is not None:
                 labels = classes.labels[slice(*here.span)]
                 yield Arrival(leg.last, leg.step, here.rows, labels, fold, span=here.span, powers=here.powers)
-            if leg.onward:
-                tail = leg.edge.tail
-                if tail not in at:
-                    at[tail] = Meeting(classes.spans[tail], most)
+            if not leg.onward:
+                continue
+            tail, jacobian = leg.edge.tail, leg.edge.jacobian
+            if tail not in at:
                 spent = not held and leg is stop.legs[-1]
-                held = at[tail].receive(here, leg.edge.jacobian, carrier, spent) or held
+                if spent and here.move(classes.spans[tail], jacobian, carrier):
+                    at[tail] = here
+                    break
+                at[tail] = Meeting(classes.spans[tail], most)
+            held = at[tail].receive(here, jacobian, carrier) or held
 
 
 def _walk(way: Way, seeds: Mapping[str, Stack], fold: Sequence[Fold], carrier: Carrier) -> Iterator[Arrival]:

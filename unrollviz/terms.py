@@ -10,7 +10,7 @@ import numpy as np
 from unrollviz.allowance import memory_allowed
 from unrollviz.arrays import Array, Labels, Shape
 from unrollviz.errors import UnrollvizError
-from unrollviz.jacobians import Jacobian, Outer, norms
+from unrollviz.jacobians import Jacobian, Outer, norms, quiet_norms
 from unrollviz.stacks import Exponents, times_power
 
 MEMORY_LIMIT = 2**30
@@ -50,14 +50,16 @@ class Measures:
         self._prepared = self._prepare(iter(lasts))
 
     def write(self, rows: Array, last: Jacobian, norms_out: Array, dots_out: Array) -> None:
-        """‖term‖ and <term, direction> of every row, (R,) each: `last.vjp(rows)` are the terms."""
+        """‖term‖ and <term, direction> of every row, (R,) each, `last.vjp(rows)` being the terms.
+
+        To be called within `arithmetic()`."""
         length, pushed = next((length, pushed) for jacobian, length, pushed in self._prepared if jacobian is last)
         if pushed is None:
             last.row_norms(rows, norms_out)
             dots_with(rows, last, self._direction, dots_out)
         else:
             flat = rows.reshape(len(rows), -1)
-            norms(flat, norms_out)
+            quiet_norms(flat, norms_out)
             np.multiply(norms_out, length, out=norms_out)
             np.matmul(flat, pushed, out=dots_out)
 
@@ -123,8 +125,7 @@ class TermSum:
         """Σ_i rows_i ⊗ x_i as one matrix product over all gathered (i, instance)."""
         if not self._outer:
             return
-        first = min(int(place.min()) for place, _, _, _ in self._outer)
-        last = max(int(place.max()) for place, _, _, _ in self._outer) + 1
+        first, last = self._reached()
         if last - first == 1:  # one sum, so that nothing need be rearranged
             scaled = (times_power(rows, self._below(place, exponents)) for place, rows, _, exponents in self._outer)
             left = np.concatenate([rows[0] for rows in scaled])
@@ -139,6 +140,13 @@ class TermSum:
         self._total[first:last] += np.tensordot(stacked, xs, axes=([0, 2], [0, 1]))
         self._outer.clear()
         self._bytes = 0
+
+    def _reached(self) -> tuple[int, int]:
+        """The first of the labels that something gathered is for, and the one behind the last."""
+        if len(self._total) == 1:
+            return 0, 1
+        places = [place for place, _, _, _ in self._outer]
+        return min(int(place.min()) for place in places), max(int(place.max()) for place in places) + 1
 
     def _below(self, place: Labels, exponents: Exponents | None) -> Exponents | None:
         """How far powers of two lie below those of the sums at `place`."""

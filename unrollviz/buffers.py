@@ -1,0 +1,49 @@
+"""Memory for rows that go through one edge after the other and stay where they are, but for a few rows' width."""
+
+from __future__ import annotations
+
+import numpy.typing as npt
+
+from unrollviz.arrays import Labels, Shape, room
+from unrollviz.jacobians import Jacobian
+
+FEW, AT_ONCE = 128, 512
+"""Rows that are multiplied at once."""
+
+SMALL = 786_432
+"""Multiplications that BLAS does without arranging its arguments in memory of its own first (OpenBLAS: 10^6)."""
+
+
+def rows_at_once(units: int) -> int:
+    """How many rows of so many units are best multiplied at once: as many as make a small product, where that is not so
+    few that calls would take longer than it saves; else AT_ONCE."""
+    rows = SMALL // units**2
+    return rows if rows >= FEW else AT_ONCE
+
+
+class Buffer:
+    """Memory for some rows and a few more. Products are written beside the rows that they are made of, a few at once,
+    over those that have been multiplied before: that takes neither a second matrix nor a copy.
+
+    Attributes:
+        rows: (most, *shape)
+    """
+
+    __slots__ = ("_few", "_high", "_memory", "rows")
+
+    def __init__(self, most: int, shape: Shape, dtype: npt.DTypeLike = float) -> None:
+        self._few = min(most, rows_at_once(shape[-1])) if shape else 0
+        self._memory = room((most + self._few, *shape), dtype, most + self._few)
+        self._high = False  # whether rows lie at the upper end of the memory
+        self.rows: Labels = self._memory[:most]
+
+    def pull(self, jacobian: Jacobian, first: int, stop: int) -> None:
+        """Take some of the rows through an edge, x having y's shape; the others are lost."""
+        few, before = self._few, self.rows
+        after = self._memory[: len(before)] if self._high else self._memory[few:]
+        jacobian = jacobian.for_rows(stop - first)
+        starts = range(first, stop, few)
+        for start in starts if self._high else reversed(starts):
+            some = slice(start, min(start + few, stop))
+            jacobian.vjp_into(before[some], after[some])
+        self.rows, self._high = after, not self._high
