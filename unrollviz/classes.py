@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unrollviz.arrays import Labels
+from unrollviz.arrays import Labels, arithmetic
 from unrollviz.buffers import Buffer
 from unrollviz.carriers import Carrier
 from unrollviz.jacobians import Jacobian
@@ -54,10 +54,11 @@ class Classes:
         of_loss = dict(zip(losses, places.tolist(), strict=True))
         coming: dict[str, int] = defaultdict(int)  # a bit for each class
         beginning: dict[str, list[tuple[int, Labels | None]]] = defaultdict(list)
-        for loss, place in of_loss.items():
-            node, row = way.beginning(loss) if ahead else (loss, None)
-            coming[node] |= 1 << place
-            beginning[node].append((place, row))
+        with arithmetic():
+            for loss, place in of_loss.items():
+                node, row = way.beginning(loss) if ahead else (loss, None)
+                coming[node] |= 1 << place
+                beginning[node].append((place, row))
         spans, visits = {}, []
         for stop in way.stops:
             here = coming.pop(stop.head, 0)

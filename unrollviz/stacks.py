@@ -72,12 +72,14 @@ def weights(mantissas: Array, exponents: Exponents | None) -> tuple[Array, Array
 
 
 def scale_by_strides(blocks: Sequence[Array], exponents: Exponents, powers: Sequence[int]) -> None:
-    """Multiply blocks of numbers, (…, R) each, by 2^(exponents + the power of each), where they lie.
+    """Multiply blocks of numbers, (…, R) each, by 2^(exponents + the power of each), where they lie. The first are
+    norms, and none of the others is larger than the norm at its place.
 
     Takes less time than `times_power` where the power is 0 and the exponents, (R,), are what `rescaled` gives."""
-    factors = _FACTORS.take(-exponents >> _SHIFT, mode="clip") if exponents.max(initial=0) <= 0 else None
+    small = exponents.max(initial=0) <= 0 and blocks[0].max(initial=0.0) < _LARGE
+    factors = _FACTORS.take(-exponents >> _SHIFT, mode="clip") if small else None
     for block, power in zip(blocks, powers, strict=True):
-        if power == 0 and factors is not None and -_LARGE < block.min(initial=0.0) <= block.max(initial=0.0) < _LARGE:
+        if power == 0 and factors is not None:
             np.multiply(block, factors, out=block)
         else:
             np.ldexp(block, exponents + power, out=block)
@@ -117,10 +119,13 @@ def small_rows(rows: Labels) -> Labels:
 
 def scale_up(rows: Labels, small: Labels) -> Exponents:
     """Scale some rows up where they lie, and return the powers of two by which they have to be multiplied for it."""
-    _, powers = np.frexp(np.abs(rows[small].reshape(len(small), -1)).max(axis=1, initial=0.0))
+    them = rows[small]
+    _, powers = np.frexp(np.abs(them.reshape(len(small), -1)).max(axis=1, initial=0.0))
     powers = STRIDE * np.ceil(powers / STRIDE).astype(np.int64)
     half = np.ldexp(1.0, -powers // 2).reshape(-1, *[1] * (rows.ndim - 1))  # the whole may have no float64
-    rows[small] = rows[small] * half * half
+    them *= half
+    them *= half
+    rows[small] = them
     return np.asarray(powers)
 
 

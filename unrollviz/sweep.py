@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -69,38 +70,36 @@ def truncated(graph: Graph, target: str, steps: int) -> Fold:
     return Fold(seed=lambda name, t: t, cross=cross)
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """Rows that have come to an edge into a target at `step`; the edge's own vjp is still to be applied.
 
     Attributes:
         rows: (R, *shape of edge.head), or (R,) counts; the numbers are rows · 2^exponents.
-        before: (R, columns) the labels but for the step of entry.
+        before: (R, columns) the labels but for the step of entry, which `fold` says.
+        span: which of the `Classes` of the sweep these rows are, where it told paths apart by nothing else.
+        powers: (R,) exponents, or with a span (all classes,), or None.
         counts: (R,) numbers of paths, where they are counted beside.
-        span: which of the `Classes` of the sweep these rows are, where it told paths apart by nothing else; and
-        powers: an exponent for each of all classes then, or None.
     """
 
     edge: Edge
     step: int
     rows: Labels
     before: Labels
-    _fold: Sequence[Fold]
-    _exponents: Exponents | None = None
-    counts: Labels | None = None
+    fold: Sequence[Fold]
+    powers: Exponents | None
     span: Span | None = None
-    powers: Exponents | None = None
+    counts: Labels | None = None
 
     @property
     def exponents(self) -> Exponents | None:
         """(R,), or None."""
-        return self._exponents if self.powers is None or self.span is None else self.powers[slice(*self.span)]
+        return self.powers if self.powers is None or self.span is None else self.powers[slice(*self.span)]
 
     @property
     def labels(self) -> Labels:
         """(R, columns)"""
         labels = self.before
-        for index, column in enumerate(self._fold):
+        for index, column in enumerate(self.fold):
             if column.enter is not None:
                 labels = labels.copy() if labels is self.before else labels
                 labels[:, index] = column.enter(labels[:, index], self.step)
@@ -197,7 +196,7 @@ def _walk_by_class(classes: Classes, fold: Sequence[Fold], carrier: Carrier, tra
         for leg in stop.legs:
             if leg.last is not None:
                 labels = classes.labels[slice(*here.span)]
-                yield Arrival(leg.last, leg.step, here.rows, labels, fold, span=here.span, powers=here.powers)
+                yield Arrival(leg.last, leg.step, here.rows, labels, fold, here.powers, here.span)
             if not leg.onward:
                 continue
             tail, jacobian = leg.edge.tail, leg.edge.jacobian
@@ -228,7 +227,7 @@ def _walk(way: Way, seeds: Mapping[str, Stack], fold: Sequence[Fold], carrier: C
                 continue
             if leg.last is not None:
                 labels, exponents, counts = passing.labels, passing.exponents, passing.counts
-                yield Arrival(leg.last, leg.step, passing.rows, labels, fold, exponents, counts)
+                yield Arrival(leg.last, leg.step, passing.rows, labels, fold, exponents, counts=counts)
             if leg.onward:
                 pending.setdefault(leg.edge.tail, []).append(_pulled(passing, leg.edge, carrier))
 

@@ -38,6 +38,10 @@ class Grid:
     def of(cls, way: Way, losses: Sequence[str], fold: Sequence[Fold]) -> Grid | None:
         """The labels of the paths from some losses to the target; None where two arrivals could have the same one, as
         when two edges enter at one step, or where they do not make such a grid."""
+        return way.answered((cls, tuple(losses), tuple(fold)), lambda: cls._of(way, losses, fold))
+
+    @classmethod
+    def _of(cls, way: Way, losses: Sequence[str], fold: Sequence[Fold]) -> Grid | None:
         entries = way.entries()
         if not fold or fold[-1] is not ENTRY or any(column.enter for column in fold[:-1]):
             return None
@@ -107,7 +111,8 @@ class Ledger:
     and numbers that lie side by side are written together.
 
     Attributes:
-        powers: a column's numbers are to be multiplied by 2^power, beside what is said of each.
+        powers: a column's numbers are to be multiplied by 2^power, beside what is said of each. The first column is
+            norms, and no number of another is larger than its row's norm.
     """
 
     GATHERED = 16
