@@ -42,7 +42,7 @@ def sums(graph, losses, target, fold, carrier=COTANGENTS, transient=False):
     return found, arrivals
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(dag=integer_dags(), losses=st.lists(st.integers(0, 7), min_size=1, max_size=6), lean=st.booleans())
 def test_rows_with_places_of_their_own_are_those_of_the_walk_for_any_fold(dag, losses, lean):
     """In whole numbers, so exactly; with diamonds, parallel edges, and losses that have nothing in common."""

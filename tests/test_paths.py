@@ -101,7 +101,7 @@ def test_networkx_lists_the_same_paths(recipe):
             assert len(found) == len(listed)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(dag=integer_dags())
 def test_recursion_finds_the_same_paths_with_the_same_terms(dag):
     """Parallel edges count: paths are compared as multisets of (nodes, term)."""

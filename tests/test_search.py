@@ -158,7 +158,7 @@ def test_of_any_target(model, target):
                 assert mistakes(paths, search(paths, 5, by), 5, by) == []
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(dag=integer_dags(), k=st.integers(1, 8))
 def test_of_any_graph_of_whole_numbers(dag: IntegerDag, k):
     """Parallel edges, diamonds, dead ends, exact zeros and exact ties."""
@@ -172,7 +172,7 @@ def test_of_any_graph_of_whole_numbers(dag: IntegerDag, k):
                 assert mistakes(paths, found, k, by) == []
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(model=models(), k=st.integers(1, 12), budget=st.integers(0, 40))
 def test_the_certificate_is_never_wrong(model, k, budget):
     for paths in sets_of(model.unroll()):

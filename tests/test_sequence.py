@@ -63,7 +63,7 @@ def test_python_objects_are_never_loaded(tmp_path):
         read_npz(tmp_path / "d.npz")
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_a_damaged_file_is_one_kind_of_error(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("damaged") / "d.npz"

@@ -188,7 +188,7 @@ def test_labels_of_many_columns_do_not_run_out_of_bits(article):
 # ---------------------------------------------------------------- exact whole numbers
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(dag=integer_dags())
 def test_on_graphs_of_whole_numbers_everything_is_exact(dag):
     """Reverse sweep, folds, path terms, counts: equal to brute force with Python integers, bit for bit."""

@@ -174,7 +174,7 @@ def test_signals_restore_the_terminal_whatever_is_going_on(keys: bytes, shows: b
 
 def searching() -> go.Stepper:
     """A run with a breakpoint that takes long to be looked for, and is never met."""
-    return go.with_breakpoint(go.opened(long_run(3000, 2)), "norm(cotangent) > 1e300")
+    return go.with_breakpoint(go.opened(long_run(1200, 2)), "norm(cotangent) > 1e300")
 
 
 def breaking() -> uz.Run:
