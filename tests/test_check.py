@@ -25,7 +25,6 @@ def run() -> uz.Run:
 # ---------------------------------------------------------------- what is right passes
 
 
-@settings(max_examples=30)
 @given(recipe=recipes())
 def test_random_networks_pass(recipe):
     report = recipe.unroll().check()

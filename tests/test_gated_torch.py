@@ -12,7 +12,7 @@ from unrollviz.cells import CELLS
 
 BOUND = 1e-10
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
-LIVE = 200 if NIGHTLY else 3
+LIVE = 200 if NIGHTLY else 1
 """Fresh networks of each kind for the live comparison."""
 WALKED = CASES if NIGHTLY else CASES // 6
 """The first so many kept networks have the sum over paths compared too, by every parameter with at most 1e5."""

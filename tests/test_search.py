@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from strategies import WEIGHTED_SUM, IntegerDag, integer_dags, scales, seeds
 from test_cli import fails, from_json, output
@@ -134,7 +134,6 @@ def sets_of(run: uz.Run, targets=("recurrent",)):
 # ---------------------------------------------------------------- against the enumeration
 
 
-@settings(max_examples=50)
 @given(model=models(), k=st.integers(1, 30))
 def test_the_search_finds_what_the_sorted_enumeration_finds(model, k):
     for paths in sets_of(model.unroll()):
@@ -146,7 +145,6 @@ def test_the_search_finds_what_the_sorted_enumeration_finds(model, k):
             assert mistakes(paths, found, k, by) == []
 
 
-@settings(max_examples=40)
 @given(model=models(), target=st.sampled_from(["x1", "V", "c", "yhat1", "state", "first"]))
 def test_of_any_target(model, target):
     run = model.unroll()
@@ -158,7 +156,6 @@ def test_of_any_target(model, target):
                 assert mistakes(paths, search(paths, 5, by), 5, by) == []
 
 
-@settings(max_examples=50)
 @given(dag=integer_dags(), k=st.integers(1, 8))
 def test_of_any_graph_of_whole_numbers(dag: IntegerDag, k):
     """Parallel edges, diamonds, dead ends, exact zeros and exact ties."""
@@ -172,7 +169,6 @@ def test_of_any_graph_of_whole_numbers(dag: IntegerDag, k):
                 assert mistakes(paths, found, k, by) == []
 
 
-@settings(max_examples=40)
 @given(model=models(), k=st.integers(1, 12), budget=st.integers(0, 40))
 def test_the_certificate_is_never_wrong(model, k, budget):
     for paths in sets_of(model.unroll()):
@@ -183,7 +179,6 @@ def test_the_certificate_is_never_wrong(model, k, budget):
                 assert found.hits, "however small the budget, the most promising paths are completed"
 
 
-@settings(max_examples=25)
 @given(model=models(), part=st.tuples(st.integers(0, 60), st.integers(0, 60), st.sampled_from([1, 2, 7, -1, -3])))
 def test_the_search_of_a_slice_keeps_to_it(model, part):
     with pytest.MonkeyPatch.context() as patched:
@@ -224,7 +219,6 @@ def inadmissible(paths: PathSet, by: str) -> int:
     return less
 
 
-@settings(max_examples=25)
 @given(model=models())
 def test_no_row_of_cotangents_becomes_more_than_its_bound(model):
     for paths in sets_of(model.unroll(), ["recurrent", "x1"]):

@@ -95,7 +95,6 @@ def test_the_temporal_fold_is_the_article_s_sum_term_by_term(recipe):
 # ---------------------------------------------------------------- every fold
 
 
-@settings(max_examples=25)
 @given(recipe=recipes())
 def test_rows_of_every_fold_add_up_to_gradient_count_and_one(recipe):
     run = recipe.unroll()

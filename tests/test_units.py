@@ -10,7 +10,7 @@ from unittest.mock import patch
 import networkx as nx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from strategies import WEIGHTED_SUM, Recipe, integer_dags, recipes
 
@@ -151,7 +151,6 @@ def test_one_loss_of_a_longer_net():
     check_all(small("gru", steps=3), "L3", "W_n")
 
 
-@settings(max_examples=25)
 @given(recipes(steps=st.integers(1, 3), activations=st.sampled_from(["tanh", "sigmoid"])), st.data())
 def test_random_nets(recipe, data):
     sizes = {"hidden": min(recipe.hidden, 3), "outputs": max(recipe.outputs, 2)}

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy.typing as npt
 
 from unrollviz.arrays import Labels, Shape, room
 from unrollviz.jacobians import Jacobian
 
 FEW, AT_ONCE = 128, 512
-"""Rows that are multiplied at once."""
+"""The least rows of a matrix that are worth a product of their own; and how many are multiplied at once where a small
+product would have fewer."""
 
 SMALL = 786_432
 """Multiplications that BLAS does without arranging its arguments in memory of its own first (OpenBLAS: 10^6)."""
 
 
 def rows_at_once(units: int) -> int:
-    """How many rows of so many units are best multiplied at once: as many as make a small product, where that is not so
-    few that calls would take longer than it saves; else AT_ONCE."""
+    """How many rows of so many units are best multiplied at once: as many as make a small product, or AT_ONCE."""
     rows = SMALL // units**2
     return rows if rows >= FEW else AT_ONCE
 
 
 class Buffer:
-    """Memory for some rows and a few more. Products are written beside the rows that they are made of, a few at once,
-    over those that have been multiplied before: that takes neither a second matrix nor a copy.
+    """Memory for some rows and a few more, at most half as many. Products are written beside the rows that they are
+    made of, a few at once, over those that have been multiplied before: that takes no second matrix, and no copy.
 
     Attributes:
         rows: (most, *shape)
@@ -32,7 +34,8 @@ class Buffer:
     __slots__ = ("_few", "_high", "_memory", "rows")
 
     def __init__(self, most: int, shape: Shape, dtype: npt.DTypeLike = float) -> None:
-        self._few = min(most, rows_at_once(shape[-1])) if shape else 0
+        instances = math.prod(shape[:-1])  # each is a row of the matrix that is multiplied
+        self._few = max(1, min(most // 2, rows_at_once(shape[-1]) // max(1, instances))) if shape else 0
         self._memory = room((most + self._few, *shape), dtype, most + self._few)
         self._high = False  # whether rows lie at the upper end of the memory
         self.rows: Labels = self._memory[:most]

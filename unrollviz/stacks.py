@@ -73,7 +73,7 @@ def weights(mantissas: Array, exponents: Exponents | None) -> tuple[Array, Array
 
 def scale_by_strides(blocks: Sequence[Array], exponents: Exponents, powers: Sequence[int]) -> None:
     """Multiply blocks of numbers, (…, R) each, by 2^(exponents + the power of each), where they lie. The first are
-    norms, and none of the others is larger than the norm at its place.
+    norms, and none of the others is much larger than the largest norm.
 
     Takes less time than `times_power` where the power is 0 and the exponents, (R,), are what `rescaled` gives."""
     small = exponents.max(initial=0) <= 0 and blocks[0].max(initial=0.0) < _LARGE

@@ -41,6 +41,11 @@ class Fold:
     distinct: bool = False
     joins: bool = False
 
+    @property
+    def heeds_edges(self) -> bool:
+        """Whether more tells paths apart than the losses they come from and the steps they enter at."""
+        return self.cross is not None or self.exact or self.distinct
+
 
 TOTAL = Fold()
 LOSS = Fold(seed=lambda name, t: t)
@@ -161,7 +166,7 @@ def classes_of(way: Way, losses: Sequence[str], fold: Sequence[Fold], ahead: boo
     """The classes of losses that a fold tells apart; None where it also heeds the edges on the way.
 
     `ahead`: paths begin where those from a loss first part. Raises UnknownName where a loss is not in the graph."""
-    if any(column.cross or column.exact or column.distinct for column in fold):
+    if any(column.heeds_edges for column in fold):
         return None
 
     def found() -> Classes | None:

@@ -205,7 +205,7 @@ def completions(graph: Graph | Way, target: str) -> dict[str, int]:
     return count
 
 
-KEPT = 8
+KEPT = 12
 """Answers that a way keeps."""
 
 _UNASKED = object()

@@ -38,13 +38,13 @@ class Grid:
     def of(cls, way: Way, losses: Sequence[str], fold: Sequence[Fold]) -> Grid | None:
         """The labels of the paths from some losses to the target; None where two arrivals could have the same one, as
         when two edges enter at one step, or where they do not make such a grid."""
+        if not fold or fold[-1] is not ENTRY or any(column.enter or column.heeds_edges for column in fold[:-1]):
+            return None  # at once: a way keeps answers, and is not to hold on to what a fold of somebody's own holds
         return way.answered((cls, tuple(losses), tuple(fold)), lambda: cls._of(way, losses, fold))
 
     @classmethod
     def _of(cls, way: Way, losses: Sequence[str], fold: Sequence[Fold]) -> Grid | None:
         entries = way.entries()
-        if not fold or fold[-1] is not ENTRY or any(column.enter for column in fold[:-1]):
-            return None
         used = Counter(step for _, step in entries)
         if not entries or not losses or max(used.values()) > 1 or any(edge.jacobian.ends > 1 for edge, _ in entries):
             return None
@@ -112,7 +112,7 @@ class Ledger:
 
     Attributes:
         powers: a column's numbers are to be multiplied by 2^power, beside what is said of each. The first column is
-            norms, and no number of another is larger than its row's norm.
+            norms, and no number of another is much larger than its row's norm.
     """
 
     GATHERED = 16
