@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
+# Half as many again as there are cores: many tests wait for a terminal.
+JOBS   ?= $(shell $(PYTHON) -c 'import os; print(3 * (os.cpu_count() or 2) // 2)')
 
 .PHONY: demo test lint bench clean
 .DEFAULT_GOAL := demo
@@ -10,7 +12,7 @@ demo: $(VENV)/.installed
 	$(BIN)/unrollviz demo
 
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n $(JOBS)
 
 lint: $(VENV)/.linted
 	$(BIN)/ruff check .

@@ -19,7 +19,12 @@ WALKED = CASES if NIGHTLY else CASES // 6
 
 kinds = pytest.mark.parametrize(
     ("model", "layers", "bidirectional"),
-    [(model, layers, two) for model in MODELS for layers in (1, 2, 3) for two in (False, True)],
+    [
+        pytest.param(model, layers, two, marks=[pytest.mark.thorough] * (layers == 2))
+        for model in MODELS
+        for layers in (1, 2, 3)
+        for two in (False, True)
+    ],
     ids=lambda value: {False: "one-way", True: "two-way"}.get(value, value) if isinstance(value, bool) else str(value),
 )
 

@@ -304,7 +304,9 @@ async def old_and_new_again(app: DebugApp, pilot: Pilot[None]) -> None:
 MINE = [script for script in dict.fromkeys(SCRIPTS.values()) if script.__module__ == __name__]
 
 
-@pytest.mark.parametrize("size", [(110, 36), (80, 24)], ids=["roomy", "80x24"])
+@pytest.mark.parametrize(
+    "size", [pytest.param((110, 36), marks=pytest.mark.thorough, id="roomy"), pytest.param((80, 24), id="80x24")]
+)
 @pytest.mark.parametrize("script", MINE, ids=lambda script: script.__name__)
 def test_action(
     script: Script, size: tuple[int, int], article: uz.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

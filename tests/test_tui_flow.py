@@ -406,7 +406,9 @@ def test_another_question_is_answered_anew(article: uz.Run) -> None:
     drive(app_for(article), script, (150, 60))
 
 
-@pytest.mark.parametrize("size", [(80, 24), (160, 50), (40, 15), (60, 16)])
+@pytest.mark.parametrize(
+    "size", [(80, 24), (40, 15), *(pytest.param(size, marks=pytest.mark.thorough) for size in ((160, 50), (60, 16)))]
+)
 def test_no_key_breaks_any_size(size: tuple[int, int], article: uz.Run) -> None:
     async def script(app: DebugApp, pilot: Pilot[None]) -> None:
         for _ in NAMES:

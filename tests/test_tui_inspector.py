@@ -371,7 +371,7 @@ def test_wide_arrays_are_cut_to_the_width() -> None:
                 assert cell_len(line) <= 40 or " is ±" in line or not re.match(r" [ +-]?[\d·]", line)
 
 
-@pytest.mark.parametrize("size", [(80, 24), (160, 50), (40, 15)])
+@pytest.mark.parametrize("size", [(80, 24), (40, 15), pytest.param((160, 50), marks=pytest.mark.thorough)])
 def test_all_pages_on_the_screen(size: tuple[int, int]) -> None:
     async def script(app: DebugApp, pilot: Pilot[None]) -> None:
         await press(app, pilot, "end", "g", *"c2", "enter", "tab", "m")

@@ -157,8 +157,8 @@ def restored(terminal: Terminal) -> bool:
         (b"x", b"what if", "SIGINT", 130),
         (b"/", b"find", "SIGHUP", 129),
         (b"c", b"looking for", "SIGTERM", 143),
-        (b"c", b"looking for", "SIGHUP", 129),
-        (b"c", b"looking for", "SIGINT", 130),
+        pytest.param(b"c", b"looking for", "SIGHUP", 129, marks=pytest.mark.thorough),
+        pytest.param(b"c", b"looking for", "SIGINT", 130, marks=pytest.mark.thorough),
     ],
 )
 def test_signals_restore_the_terminal_whatever_is_going_on(keys: bytes, shows: bytes, number: str, code: int) -> None:
