@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 import unrollviz as uz
+import unrollviz.cli
 from unrollviz.cells import CELLS
-from unrollviz.cli import cli
+from unrollviz.cli import COMMANDS
 from unrollviz.graph import LEVELS
 from unrollviz.network import SCHEMES
 from unrollviz.ops import ACTIVATIONS
@@ -491,11 +492,20 @@ def test_help_names_every_choice():
     text = output("paths", "--help") + output("flow", "--help")
     for choice in (*CELLS, *ACTIVATIONS, *SCHEMES, *LEVELS, *FOLDS):
         assert choice in text
-    names = {"demo", "info", "values", "paths", "flow", "tree", "check", "diagnose", "explain", "plot", "render"}
-    names |= {"debug", "train", "history", "diff", "learn"}
-    assert set(cli.commands) == names
-    for command in cli.commands:
-        assert command in output("--help")
+    overview = output("--help")
+    for command in COMMANDS:
+        assert f"\n  {command} " in overview
+    files = {file.stem for file in Path(unrollviz.cli.__path__[0]).glob("*.py")}
+    assert set(COMMANDS) == files - {"__init__", "model", "options", "rows", "terminal"}
+
+
+@pytest.mark.parametrize(
+    ("command", "needless"), [("--version", "numpy"), ("paths", "unrollviz.diagnosis"), ("flow", "unrollviz.plots")]
+)
+def test_a_command_imports_only_what_it_answers_with(command, needless):
+    code = f"import sys; from unrollviz.cli import main; sys.argv[1:] = [{command!r}]; sys.stdout = None\n"
+    code += f"try: main()\nexcept SystemExit as end: sys.exit(end.code or {needless!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, stdin=subprocess.DEVNULL).returncode == 0
 
 
 def test_help_tells_defaults_as_they_are():

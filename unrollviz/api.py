@@ -1,48 +1,45 @@
-"""The questions one can ask of an unrolled network: what the command line, the terminal and notebooks call."""
+"""The questions one can ask of an unrolled network: what the command line, the terminal and notebooks call.
+
+What answers a question is imported when it is asked, so that a command loads its own answer's modules and no others.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
 import numpy.typing as npt
 
-from unrollviz import check as checking
-from unrollviz import plots
 from unrollviz import unrolled as unrolling
 from unrollviz.arrays import Array
-from unrollviz.diagnosis.diagnose import Diagnosis, diagnose
 from unrollviz.errors import NonFinite, UnknownName, UnrollvizError
-from unrollviz.explain import explain, explain_total
-from unrollviz.explain_latex import explain_latex, explain_total_latex
-from unrollviz.flows.flow import Flow, flow
-from unrollviz.flows.folds import By, grouping
-from unrollviz.gradient import Truncation, gradient, gradients, truncation
 from unrollviz.graph import LEVELS, Graph, level_of_detail, names_of, node_named
 from unrollviz.network import Network as PlainNetwork
-from unrollviz.paths.neurons import Target
-from unrollviz.paths.pathset import PathSet
-from unrollviz.paths.prefixes import PrefixTree
-from unrollviz.paths.units import UnitPaths
-from unrollviz.plots import Plot
-from unrollviz.way import Way
 
 if TYPE_CHECKING:
     import graphviz
 
+    from unrollviz.check import Report
+    from unrollviz.diagnosis.diagnose import Diagnosis
     from unrollviz.draw.highlight import Spec
     from unrollviz.draw.matplot import Drawn
     from unrollviz.draw.view import Options as DrawOptions
+    from unrollviz.flows.flow import Flow
+    from unrollviz.flows.folds import By
+    from unrollviz.gradient import Truncation
+    from unrollviz.paths.pathset import PathSet
+    from unrollviz.paths.prefixes import PrefixTree
+    from unrollviz.paths.units import UnitPaths
+    from unrollviz.plots import Plot
     from unrollviz.readers.found import Found
+    from unrollviz.way import Way
 
-EXPLAINED: dict[str, tuple[Callable[[Any, PathSet, bool], str], Callable[[Any, Flow, bool], str]]] = {
-    "text": (explain, explain_total),
-    "latex": (explain_latex, explain_total_latex),
-}
-"""Format of a derivation -> what writes it for one loss, and for their sum."""
+EXPLAINED = {"text": "explain", "latex": "explain_latex"}
+"""Format of a derivation -> what writes it: the module's `explain` for one loss, its `explain_total` for their sum."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -112,6 +109,8 @@ class Run(unrolling.Unrolled):
 
     def way(self, target: str, detail: str = "state") -> Way:
         """How sweeps walk a level back to `target`. Worked out once."""
+        from unrollviz.way import Way
+
         key = (detail, target)
         if key not in self._ways:
             self._ways[key] = Way.to(self.level(detail, target), [target]).lean()
@@ -135,6 +134,8 @@ class Run(unrolling.Unrolled):
         """∂L/∂target by one reverse sweep; of some losses only, where given. Shape of the target.
 
         With `truncate` without the paths of a longer lag: truncated backpropagation."""
+        from unrollviz.gradient import gradient, truncation
+
         chosen, name = self.loss_names(losses), self.target_named(target)
         if truncate is not None:
             return truncation(self.graph, chosen, name, truncate).gradient
@@ -142,6 +143,8 @@ class Run(unrolling.Unrolled):
 
     def truncation(self, target: str, steps: int, losses: str | Sequence[str] | None = None) -> Truncation:
         """How far backpropagation truncated after `steps` steps is from the true gradient: cosine and norm ratio."""
+        from unrollviz.gradient import truncation
+
         return truncation(self.graph, self.loss_names(losses), self.target_named(target), steps)
 
     @property
@@ -151,6 +154,8 @@ class Run(unrolling.Unrolled):
 
     def gradients(self) -> dict[str, Array]:
         """∂L/∂ every parameter."""
+        from unrollviz.gradient import gradients
+
         return gradients(self.graph, self.loss_names(), names_of(self.graph, "parameter"))
 
     @overload
@@ -176,8 +181,13 @@ class Run(unrolling.Unrolled):
         if detail not in (*LEVELS, "unit"):
             raise UnknownName("level of detail", detail, [*LEVELS, "unit"])
         if detail == "unit":
+            from unrollviz.paths.neurons import Target
+            from unrollviz.paths.units import UnitPaths
+
             target = Target.named(to)
             return UnitPaths(self.level("gate", self.target_named(target.node)), chosen, target)
+        from unrollviz.paths.pathset import PathSet
+
         name = self.target_named(to)
         return PathSet(self.level(detail, name), chosen, name)
 
@@ -188,6 +198,8 @@ class Run(unrolling.Unrolled):
         completions. `to` is the recurrent weight where not given.
 
         Raises UnknownName for an unknown loss, node or level of detail."""
+        from unrollviz.paths.prefixes import PrefixTree
+
         target, chosen = self.target_named(to or self.recurrent_weight), self.loss_names(losses)
         return PrefixTree(self.level(detail, target), chosen, target)
 
@@ -207,7 +219,12 @@ class Run(unrolling.Unrolled):
         chosen, name = self.loss_names(losses), self.target_named(target)
         parts = [by] if isinstance(by, str) or not isinstance(by, Sequence) else by
         if "path" in parts:
+            from unrollviz.paths.pathset import PathSet
+
             return PathSet(self.level(detail or "state", name), chosen, name).as_flow(parts)
+        from unrollviz.flows.flow import flow
+        from unrollviz.flows.folds import grouping
+
         group = grouping(self.graph, by)
         if group.routes and detail not in (None, "op"):
             raise UnrollvizError(f"routes are made of single edges, which level {detail} has not; leave the level out")
@@ -216,11 +233,13 @@ class Run(unrolling.Unrolled):
 
     def check(
         self, params: Sequence[str] | None = None, progress: Callable[[str], None] = lambda param: None
-    ) -> checking.Report:
+    ) -> Report:
         """Path sum, reverse sweep, forward mode and central differences against each other."""
+        from unrollviz.check import check
+
         known = self.graph
         named = None if params is None else [name if name in known else self.target_named(name) for name in params]
-        return checking.check(self, named, progress)
+        return check(self, named, progress)
 
     def diagnose(
         self,
@@ -237,6 +256,8 @@ class Run(unrolling.Unrolled):
             truncate: judge backpropagation truncated after so many steps; where not given, at its reach of 90 %.
             broken: the error by which the forward pass ended, this run being `ask(broken.partial)`.
         """
+        from unrollviz.diagnosis.diagnose import diagnose
+
         target, chosen = self.target_named(param or self.recurrent_weight), self.loss_names(None if broken else losses)
         return diagnose(self, self.level(), target, chosen, truncate, broken)
 
@@ -252,10 +273,10 @@ class Run(unrolling.Unrolled):
             raise UnknownName("format", format, EXPLAINED)
         if loss != "L" and len(self.loss_names(loss)) > 1:
             raise UnrollvizError(f"{loss} is a sum; explain one loss, or L, the sum of all")
-        one, total = EXPLAINED[format]
+        writer = import_module(f"unrollviz.{EXPLAINED[format]}")
         if loss == "L":
-            return total(self, self.flow(param, by="loss"), numbers)
-        return one(self, self.paths(loss, param), numbers)
+            return str(writer.explain_total(self, self.flow(param, by="loss"), numbers))
+        return str(writer.explain(self, self.paths(loss, param), numbers))
 
     def draw(self, highlight: Spec | None = None, **options: Unpack[DrawOptions]) -> graphviz.Digraph:
         """The unrolled graph as a picture, positions pinned; notebooks show it.
@@ -289,8 +310,10 @@ class Run(unrolling.Unrolled):
 
     def plotted(self, name: str, param: str | None = None, losses: str | Sequence[str] | None = None) -> Plot:
         """The numbers of a plot in `plots.PLOTS`: what `plot` draws, and `unrollviz plot` prints."""
+        from unrollviz.plots import Asked, plot
+
         target = self.target_named(param or self.recurrent_weight)
-        return plots.plot(name, plots.Asked(self, self.level("state", target), tuple(self.loss_names(losses)), target))
+        return plot(name, Asked(self, self.level("state", target), tuple(self.loss_names(losses)), target))
 
     def plot(
         self,

@@ -16,8 +16,10 @@ from unrollviz.network import Network, read_only
 
 READOUTS = ("every", "last")
 
-
 REDUCTIONS = ("sum", "mean")
+
+PROBE = 8
+"""Instances that a history looks at: the first ones that are trained on, always the same."""
 
 
 @dataclass(frozen=True, eq=False)

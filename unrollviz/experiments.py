@@ -5,28 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from unrollviz.api import Network, Run, ask, unroll
-from unrollviz.batch import REDUCTIONS, beginning, part, reduced, unreduced
+from unrollviz.batch import PROBE, REDUCTIONS, beginning, part, reduced, unreduced
 from unrollviz.errors import ShapeError, UnknownName, UnrollvizError
-from unrollviz.history import PROBE
 from unrollviz.losses import LOSSES
 from unrollviz.names import clean
 from unrollviz.readers.experiment import DataPart, Experiment
 from unrollviz.readers.found import Found
 from unrollviz.readers.limits import BYTES_LIMIT
-from unrollviz.readers.sequence import read_npz, read_text
-from unrollviz.readers.weights import load
 from unrollviz.samples import SAMPLES, Sample, article_parts, spell
-from unrollviz.training.checkpoints import is_checkpoint
-from unrollviz.training.checkpoints import read as read_checkpoint
-from unrollviz.training.rundata import DATA, RunData
-from unrollviz.training.runs import is_run, opened
-from unrollviz.training.state import Training
 from unrollviz.unrolled import check_size, unroll_batch
+
+if TYPE_CHECKING:
+    from unrollviz.training.rundata import RunData
+    from unrollviz.training.state import Training
 
 RANDOM_STEPS = 10
 """T of the random sequence that a model is run on where no data are given."""
@@ -84,6 +80,9 @@ def found_model(experiment: Experiment, limit: int = BYTES_LIMIT) -> Found | Non
     model = experiment.model
     if model.file is None:
         return None
+    from unrollviz.readers.weights import load
+    from unrollviz.training.checkpoints import is_checkpoint
+
     if is_checkpoint(model.file, limit):
         if model.readout or model.rnn or model.activation:
             raise UnrollvizError(
@@ -100,8 +99,11 @@ def found_model(experiment: Experiment, limit: int = BYTES_LIMIT) -> Found | Non
 
 def _of_run(file: Path, iteration: int | None, limit: int) -> Network:
     """The network of a run's folder, or of one checkpoint."""
+    from unrollviz.training.checkpoints import read
+    from unrollviz.training.runs import is_run, opened
+
     if iteration is None:
-        return read_checkpoint(file, limit).network
+        return read(file, limit).network
     if not is_run(file):
         raise UnrollvizError(f"{clean(file.name)} is one checkpoint; name the folder of the run: RUN@{iteration}")
     folder = opened(file, limit)
@@ -113,6 +115,8 @@ def invented(experiment: Experiment) -> int | None:
     file = experiment.model.file
     if file is None or experiment.data != DataPart():
         return None
+    from unrollviz.training.rundata import DATA
+
     return None if (file / DATA).is_file() else RANDOM_STEPS
 
 
@@ -212,6 +216,8 @@ def read_sequence(
 ) -> Sequence:
     """The experiment's data, read; of a run's own, so many instances."""
     data = experiment.data
+    from unrollviz.readers.sequence import read_npz, read_text
+
     if data.text is not None or data.text_file is not None:
         return _spelled(read_text(data.text_file, limit) if data.text_file else str(data.text), found)
     if data.file is not None:
@@ -224,9 +230,12 @@ def read_sequence(
         sample = SAMPLES[data.sample](experiment.seed)
         return Sequence(sample.xs, sample.targets, _width(sample.xs), _width(sample.targets), sample.options)
     file = experiment.model.file
-    own = opened(file, limit) if file is not None and is_run(file) and data.steps is None else None
-    if own is not None and own.training is not None:
-        return _of_training(own.training, own.data, instances, experiment.loss.reduction)
+    if file is not None and file.is_dir() and data.steps is None:
+        from unrollviz.training.runs import opened
+
+        own = opened(file, limit)
+        if own.training is not None:
+            return _of_training(own.training, own.data, instances, experiment.loss.reduction)
     return _random(experiment, found)
 
 

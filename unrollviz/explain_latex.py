@@ -40,7 +40,7 @@ _NORMS = (
 )
 
 
-def explain_latex(unrolled: Unrolled, paths: PathSet, numbers: bool = True) -> str:
+def explain(unrolled: Unrolled, paths: PathSet, numbers: bool = True) -> str:
     """The derivation of ∂L_t/∂target for the `paths` of one loss as a LaTeX document; without `numbers` in symbols."""
     loss, target = paths.losses[0], paths.target
     if paths.count == 0:
@@ -52,7 +52,7 @@ def explain_latex(unrolled: Unrolled, paths: PathSet, numbers: bool = True) -> s
     return _document([line for section in sections for line in [*section, ""] if section], loss, target)
 
 
-def explain_total_latex(unrolled: Unrolled, by_loss: Flow, numbers: bool = True) -> str:
+def explain_total(unrolled: Unrolled, by_loss: Flow, numbers: bool = True) -> str:
     """∂L/∂target as the sum over the losses, from the flow `by_loss`, as a LaTeX document."""
     target = by_loss.target
     whole = fraction("L", target)

@@ -29,9 +29,6 @@ from unrollviz.way import Edge, Way
 PART = 0.9
 """The part of a gradient whose reach is told."""
 
-PROBE = 8
-"""Instances that a history looks at: the first ones that are trained on, always the same."""
-
 LINKS = 10
 """Steps of a layer, evenly chosen, whose Jacobians are measured."""
 

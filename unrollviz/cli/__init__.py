@@ -9,61 +9,53 @@ import errno
 import io
 import signal
 import sys
+from importlib import import_module
 
 import click
 
 from unrollviz import __version__
-from unrollviz.cli.check import check
-from unrollviz.cli.debug import debug
-from unrollviz.cli.demo import demo
-from unrollviz.cli.diagnose import diagnose
-from unrollviz.cli.diff import diff
-from unrollviz.cli.explain import explain
-from unrollviz.cli.flow import flow
-from unrollviz.cli.history import history
-from unrollviz.cli.info import info
-from unrollviz.cli.learn import learn
-from unrollviz.cli.paths import paths
-from unrollviz.cli.plot import plot
-from unrollviz.cli.render import render
 from unrollviz.cli.terminal import leave_stdout, say
-from unrollviz.cli.train import train
-from unrollviz.cli.tree import tree
-from unrollviz.cli.values import values
 from unrollviz.errors import UnknownName, UnrollvizError
 from unrollviz.names import clean
 
 COMMANDS = (
-    demo,
-    learn,
-    info,
-    values,
-    paths,
-    flow,
-    tree,
-    check,
-    diagnose,
-    explain,
-    plot,
-    render,
-    debug,
-    train,
-    history,
-    diff,
+    "demo",
+    "learn",
+    "info",
+    "values",
+    "paths",
+    "flow",
+    "tree",
+    "check",
+    "diagnose",
+    "explain",
+    "plot",
+    "render",
+    "debug",
+    "train",
+    "history",
+    "diff",
 )
+"""In the order of --help. A command is the function of that name in the file of that name."""
 
 
 class Commands(click.Group):
-    """A group that lists its commands in the order below, and names the nearest where one is mistyped."""
+    """The commands in that order, imported when they are called, and the nearest where one is mistyped."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"unrollviz.cli.{cmd_name}"), cmd_name)
+        return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and args[0] not in self.commands:
-            raise UnknownName("command", args[0], self.commands)
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            raise UnknownName("command", args[0], COMMANDS)
         return super().resolve_command(ctx, args)
 
 
@@ -94,14 +86,12 @@ def cli(ctx: click.Context) -> None:
     """
     if ctx.invoked_subcommand is None:
         if sys.stdin.isatty() and sys.stdout.isatty():
+            from unrollviz.cli.debug import debug
+
             with debug.make_context("debug", [], parent=ctx) as inner:
                 debug.invoke(inner)
         else:
             say(ctx.get_help().splitlines())
-
-
-for command in COMMANDS:
-    cli.add_command(command)
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)

@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from unrollviz.api import ask
 from unrollviz.arrays import Array, arithmetic
-from unrollviz.batch import Batch, counted, part
+from unrollviz.batch import PROBE, Batch, counted, part
 from unrollviz.errors import UnknownName, UnrollvizError
-from unrollviz.history import PROBE, History, record, watchable
+from unrollviz.history import History, record, watchable
 from unrollviz.network import Network
 from unrollviz.optim import SCHEDULES, Memory, optimizer_named
 from unrollviz.plan import Plans
