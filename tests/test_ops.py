@@ -127,7 +127,24 @@ def test_forward_is_the_formula(op, B, m, rows, seed):
         u = op.chart.coordinate(*values)
         np.testing.assert_allclose(op.chart.coordinate(*values), COORDINATES[op.name](*values), rtol=1e-12, atol=1e-13)
         rate = by_complex_step(VALUES[op.name], [u], 0, {})
-        np.testing.assert_allclose(np.diag(op.chart.scale(u).ravel()), rate, rtol=1e-12, atol=1e-13)
+        np.testing.assert_allclose(np.diag(op.chart.scale(u, op.chart.value(u)).ravel()), rate, rtol=1e-12, atol=1e-13)
+
+
+@every_op
+def test_an_op_is_bounded_where_the_largest_numbers_do_not_overflow(op):
+    values, constants = arguments(op, np.random.default_rng(0), 4, 3)
+    largest = np.finfo(float).max
+    signs = itertools.product((-largest, largest), repeat=sum(value.size for value in values))
+    with np.errstate(all="ignore"):
+        for filled in itertools.chain(itertools.islice(signs, 500), [[largest] * 100]):
+            left = list(filled)
+            extreme = [np.array([left.pop() for _ in range(value.size)]).reshape(value.shape) for value in values]
+            if not np.isfinite(
+                op.chart.value(op.chart.coordinate(*extreme)) if op.chart else op.forward(*extreme, **constants)
+            ).all():
+                assert not op.bounded
+                return
+    assert op.bounded
 
 
 @every_op

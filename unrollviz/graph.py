@@ -90,6 +90,9 @@ class Tracer:
     layer: int | None = None
     prefix: str = ""
 
+    def __post_init__(self) -> None:
+        self._nodes = nodes_of(self.graph)
+
     def leaf(self, name: str, value: Array, role: str) -> Node:
         """Add a parameter, an input or an initial state, under its full name."""
         check_finite(value, name, self.time, f"mend what was given as {role}")
@@ -123,7 +126,8 @@ class Tracer:
             shapes = ", ".join(f"{a.name} {a.value.shape}" for a in arguments)
             raise ShapeError(f"{op_name} cannot combine {shapes}; check the sizes of the parameters") from error
         full_name, label = self._full_name(op_name, arguments, name)
-        check_finite(value, full_name, self.time, "the forward pass overflows; scale the weights or inputs down")
+        if not op.bounded:
+            check_finite(value, full_name, self.time, "the forward pass overflows; scale the weights or inputs down")
         entries = self.overrides.get(full_name) if self.overrides else None
         shown_value = _overridden(value, entries) if entries else value
         attributes = self._add_node(full_name, shown_value, op_name, role, label)
@@ -131,7 +135,7 @@ class Tracer:
             attributes["overridden"] = dict(entries)
         out_scale = None
         if chart is not None:
-            out_scale = chart.scale(coordinate)
+            out_scale = chart.scale(coordinate, value)
             attributes["coordinate"], attributes["scale"] = coordinate, out_scale
         jacobians = op.jacobians(value, *values, **constants)
         for position, (argument, jacobian) in enumerate(zip(arguments, jacobians, strict=True)):
@@ -157,7 +161,7 @@ class Tracer:
         else:
             full_name = f"{op_name}({','.join([argument.name for argument in arguments])})"
             label = f"{op_name}({','.join([argument.attributes['label'] for argument in arguments])})"
-        while full_name in self.graph:
+        while full_name in self._nodes:
             full_name, label = full_name + "'", label + "'"
         return full_name, label
 

@@ -330,21 +330,20 @@ class Columns(Jacobian):
 class Softmax(Jacobian):
     """log ŷ = log softmax(z) with respect to z: I - 1 ŷᵀ.  `probabilities` ŷ (B, k).
 
-    Written for log ŷ and not for ŷ, see `InChart`. Where one ŷ_m is all but 1, plain ŷ - p would lose every digit of
-    1 - ŷ_m; `complement` holds it in full."""
+    Written for log ŷ and not for ŷ, see `InChart`."""
 
     probabilities: Array
-    complement: Array
 
-    @classmethod
-    def of(cls, probabilities: Array) -> Softmax:
-        """For ŷ, with 1 - ŷ worked out where ŷ is largest as the sum of the others."""
-        complement = 1.0 - probabilities
-        likeliest = np.arange(len(probabilities)), probabilities.argmax(axis=1)
-        others = probabilities.copy()
+    @property
+    def complement(self) -> Array:
+        """1 - ŷ, (B, k). Where ŷ is largest it is the sum of the others: plain 1 - ŷ would lose every digit where one
+        ŷ_m is all but 1. Worked out when it is asked for: most of a long run's steps are unrolled and never asked."""
+        complement = 1.0 - self.probabilities
+        likeliest = np.arange(len(complement)), self.probabilities.argmax(axis=1)
+        others = self.probabilities.copy()
         others[likeliest] = 0.0
         complement[likeliest] = others.sum(axis=1)
-        return cls(probabilities, complement)
+        return complement
 
     @property
     def out_shape(self) -> Shape:  # type: ignore[override]

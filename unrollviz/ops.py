@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -19,12 +20,12 @@ from unrollviz.jacobians import Broadcast, Columns, Dense, Diagonal, Gradient, I
 class Chart:
     """Another coordinate u for an op's output y, in which cotangents at y are kept (see `InChart`).
 
-    coordinate: u from the op's input;  value: y from u, the same bits as forward gives;  scale: dy/du from u.
+    coordinate: u from the op's input;  value: y from u, the same bits as forward gives;  scale: dy/du from u and y.
     """
 
     coordinate: Callable[..., Array]
     value: Callable[[Array], Array]
-    scale: Callable[[Array], Array]
+    scale: Callable[[Array, Array], Array]
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Op:
         chart: set where cotangents at y are kept in another coordinate.
         reads_chart: the first argument is given, and differentiated, in its chart's coordinate.
         smooth: False where the derivative jumps, so that a finite difference may straddle a kink.
+        bounded: y is finite where the arguments are, so that nobody need look.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Op:
     chart: Chart | None = None
     reads_chart: bool = False
     smooth: bool = True
+    bounded: bool = False
 
 
 def matvec(weight: Array, x: Array) -> Array:
@@ -146,16 +149,20 @@ def begin(state: Array, initial: Array, *, begun: Array) -> Array:
     return np.where(begun, state, initial)
 
 
+_identity, _broadcast = lru_cache(Identity), lru_cache(Broadcast)
+"""They say no more than a shape, so that all steps share them."""
+
+
 def _elementwise(slope: Array, argument: Array) -> Jacobian:
     """A diagonal Jacobian, followed by a broadcast where the argument is a parameter of shape (m,)."""
     diagonal = Diagonal(slope)
     if argument.shape == slope.shape:
         return diagonal
-    return Composite("y", "x", (("y", "spread", diagonal), ("spread", "x", Broadcast(slope.shape))))
+    return Composite("y", "x", (("y", "spread", diagonal), ("spread", "x", _broadcast(slope.shape))))
 
 
 def _add_jacobians(y: Array, *terms: Array) -> tuple[Jacobian, ...]:
-    return tuple(Identity(y.shape) if term.shape == y.shape else Broadcast(y.shape) for term in terms)
+    return tuple([_identity(y.shape) if term.shape == y.shape else _broadcast(y.shape) for term in terms])
 
 
 def _mul_jacobians(y: Array, a: Array, b: Array) -> tuple[Jacobian, ...]:
@@ -184,16 +191,17 @@ OPS: dict[str, Op] = {
         Op("matvec", "{0} {1}", matvec, _matvec_jacobians),
         Op("add", "{args}", add, _add_jacobians),
         Op("mul", "{0} ⊙ {1}", mul, _mul_jacobians),
-        Op("tanh", "tanh({0})", np.tanh, lambda y, a: (Diagonal(tanh_slope(a)),)),
-        Op("sigmoid", "σ({0})", sigmoid, lambda y, a: (Diagonal(sigmoid_slope(a)),)),
-        Op("relu", "relu({0})", relu, lambda y, a: (Diagonal((a > 0).astype(np.float64)),), smooth=False),
-        Op("identity", "{0}", lambda a: a, lambda y, a: (Identity(y.shape),)),
+        Op("tanh", "tanh({0})", np.tanh, lambda y, a: (Diagonal(tanh_slope(a)),), bounded=True),
+        Op("sigmoid", "σ({0})", sigmoid, lambda y, a: (Diagonal(sigmoid_slope(a)),), bounded=True),
+        Op("relu", "relu({0})", relu, lambda y, a: (Diagonal((a > 0).astype(np.float64)),), smooth=False, bounded=True),
+        Op("identity", "{0}", lambda a: a, lambda y, a: (_identity(y.shape),), bounded=True),
         Op(
             "softmax",
             "softmax({0})",
             softmax,
-            lambda y, z: (Softmax.of(y),),
-            chart=Chart(coordinate=log_softmax, value=np.exp, scale=np.exp),
+            lambda y, z: (Softmax(y),),
+            chart=Chart(coordinate=log_softmax, value=np.exp, scale=lambda u, y: y),
+            bounded=True,
         ),
         Op(
             "cross_entropy",
@@ -206,8 +214,9 @@ OPS: dict[str, Op] = {
             "logistic",
             "σ({0})",
             sigmoid,
-            lambda y, z: (Identity(y.shape),),
-            chart=Chart(coordinate=lambda z: z, value=sigmoid, scale=sigmoid_slope),
+            lambda y, z: (_identity(y.shape),),
+            chart=Chart(coordinate=lambda z: z, value=sigmoid, scale=lambda u, y: sigmoid_slope(u)),
+            bounded=True,
         ),
         Op(
             "binary_cross_entropy",
@@ -224,10 +233,10 @@ OPS: dict[str, Op] = {
             squared_error,
             lambda y, yhat, *, target, weight=None: (Gradient(2.0 * counted(weight, target) * (yhat - target)),),
         ),
-        Op("one_minus", "(1 − {0})", lambda a: 1.0 - a, lambda y, a: (Diagonal(np.full(y.shape, -1.0)),)),
-        Op("concat", "[{0}; {1}]", concat, _concat_jacobians),
-        Op("repeat", "{0}", repeat, lambda y, a, *, instances: (Broadcast(y.shape),)),
-        Op("begin", "({0} or {1})", begin, _begin_jacobians),
+        Op("one_minus", "(1 − {0})", lambda a: 1.0 - a, lambda y, a: (Diagonal(np.full(y.shape, -1.0)),), bounded=True),
+        Op("concat", "[{0}; {1}]", concat, _concat_jacobians, bounded=True),
+        Op("repeat", "{0}", repeat, lambda y, a, *, instances: (_broadcast(y.shape),), bounded=True),
+        Op("begin", "({0} or {1})", begin, _begin_jacobians, bounded=True),
     )
 }
 

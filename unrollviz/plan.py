@@ -80,7 +80,7 @@ class Plan:
             wanted = tuple(tail if nodes[tail]["role"] == "parameter" else tail in leads for tail in arguments)
             if any(wanted):
                 leads.add(name)
-            checked = node["op"] not in _BOUNDED
+            checked = not OPS[node["op"]].bounded
             planned.append(
                 Step(
                     OPS[node["op"]],
@@ -134,10 +134,6 @@ class Plan:
         if not fine:
             unroll_batch(network, batch)  # says at which node
         return Pass(self, network, batch, values, charts)
-
-
-_BOUNDED = ("tanh", "sigmoid", "softmax", "logistic", "one_minus", "concat", "repeat", "begin", "identity")
-"""Ops whose values are finite where their arguments are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,8 +202,9 @@ class Pass:
     def _scale(self, slot: Slot) -> Array:
         """dy/du of a value y that is kept in a coordinate u."""
         op = next(step.op for step in self.plan.steps if step.out == slot)
-        assert op.chart is not None
-        return op.chart.scale(self.charts[slot])
+        value = self.values[slot]
+        assert op.chart is not None and value is not None
+        return op.chart.scale(self.charts[slot], value)
 
 
 def shape_of(network: Network, batch: Batch) -> Hashable:

@@ -159,6 +159,12 @@ class _Trace:
         for name, value in network.params.items():
             self._at(None, next((y for y in network.stack if y.prefix and name.startswith(y.prefix)), None))
             self.parameters[name] = self.tracer.leaf(name, value, "parameter")
+        self.of_layer = {
+            y: Parameters(
+                {name.removeprefix(y.prefix): node for name, node in self.parameters.items()}, network.activation
+            )
+            for y in network.stack
+        }
         self.learned = set(network.initial_states) & set(network.params)
         self.given: dict[str, Node] = {}
         self.states = {y: self._initial_states(y, 1 if y.direction == 1 else self.steps) for y in network.stack}
@@ -216,9 +222,8 @@ class _Trace:
     def _step(self, layer: Layer, time: int, below: Node) -> Node:
         """One step of one layer; returns the state that is read out."""
         self._at(time, layer)
-        nodes = {name.removeprefix(layer.prefix): node for name, node in self.parameters.items()}
         states = self.states[layer] if layer.direction == 1 else self._begun(layer, time)
-        states = self.cell.step(Parameters(nodes, self.network.activation), below, states)
+        states = self.cell.step(self.of_layer[layer], below, states)
         self.states[layer] = states
         return states[0]
 
@@ -253,9 +258,12 @@ def constants(op: str, batch: Batch, time: int) -> dict[str, Any]:
         return {"instances": batch.inputs.shape[1]}
     if op == "begin":
         return {"begun": batch.lengths[:, None] != time}
-    if op in {loss.op for loss in LOSSES.values()}:
+    if op in _LOSS_OPS:
         return {"target": batch.targets[time - 1], "weight": batch.weights[time - 1][:, None]}
     return {}
+
+
+_LOSS_OPS = frozenset(loss.op for loss in LOSSES.values())
 
 
 def read_out(batch: Batch) -> Collection[int]:
