@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command import unrollviz as run
 
 import unrollviz as uz
 import unrollviz.cli
@@ -24,20 +25,6 @@ from unrollviz.ops import ACTIVATIONS
 from unrollviz.sweep import FOLDS
 
 UNROLLVIZ = [sys.executable, "-m", "unrollviz"]
-
-
-def run(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own, with pipes for a terminal."""
-    return subprocess.run(
-        [*UNROLLVIZ, *arguments],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        stdin=subprocess.DEVNULL,
-        cwd=cwd,
-        env={**os.environ, "PYTHONIOENCODING": "utf-8", **environment},
-        timeout=120,
-    )
 
 
 def output(*arguments: str, cwd: Path | None = None) -> str:
@@ -127,8 +114,7 @@ def test_check_is_ok_and_a_broken_gradient_exits_1(tmp_path):
     assert found["ok"] is True
     assert set(found["worst"]) == {"paths_vs_reverse", "forward_vs_reverse", "finite_difference"}
     broken = "import unrollviz.jacobians as j; j.Diagonal.vjp = lambda self, rows: rows * self.slope * 1.001"
-    code = f"{broken}\nimport sys; sys.argv = ['unrollviz', 'check']\nfrom unrollviz.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8")
+    done = run("check", before=broken)
     assert done.returncode == 1
     assert "✗" in done.stdout
 
@@ -488,6 +474,18 @@ def test_control_characters_never_reach_the_terminal(tmp_path):
 # ------------------------------------------------------------------------------------------- manners
 
 
+@pytest.mark.parametrize(
+    ("arguments", "given"),
+    [(["paths", "--loss", "L4"], ""), (["paths", "--loss", "L9"], ""), (["debug"], "next\nprint s1\nnxt\n")],
+)
+def test_a_process_begun_from_nothing_does_what_those_that_tests_fork_do(arguments, given, tmp_path):
+    """Under the name that is installed, too."""
+    for begun in (UNROLLVIZ, [str(Path(sys.executable).with_name("unrollviz"))]):
+        fresh = subprocess.run([*begun, *arguments], input=given, capture_output=True, encoding="utf-8", check=False)
+        forked = run(*arguments, given=given)
+        assert (fresh.returncode, fresh.stdout, fresh.stderr) == (forked.returncode, forked.stdout, forked.stderr)
+
+
 def test_help_names_every_choice():
     text = output("paths", "--help") + output("flow", "--help")
     for choice in (*CELLS, *ACTIVATIONS, *SCHEMES, *LEVELS, *FOLDS):
@@ -531,6 +529,28 @@ def test_import_never_loads_the_heavy_optional_parts(module):
     assert done.stdout == "[]\n"
 
 
+def test_only_what_draws_with_an_extra_needs_it(tmp_path):
+    """Every file is imported where no extra is installed; and what runs in a terminal runs there."""
+    code = """
+import importlib, pkgutil, sys
+for extra in ("matplotlib", "torch", "onnx", "pandas", "textual_serve", "pygraphviz", "IPython"):
+    sys.modules[extra] = None
+import unrollviz
+from unrollviz.errors import MissingExtra
+for module in pkgutil.walk_packages(unrollviz.__path__, "unrollviz."):
+    if module.name == "unrollviz.__main__": continue
+    try: importlib.import_module(module.name)
+    except (MissingExtra, ImportError): print(module.name)
+from unrollviz.cli import main
+sys.argv = ["unrollviz", "debug"]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], input="next\n", capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    need_plots = ["unrollviz.draw.heat", "unrollviz.draw.matplot", "unrollviz.draw.multiples"]
+    assert [line for line in done.stdout.splitlines() if line.startswith("unrollviz.")] == need_plots
+
+
 def test_help_loads_neither_numpy_nor_networkx():
     code = (
         "import sys; sys.argv = ['unrollviz', '--help']\nfrom unrollviz.cli import main\n"
@@ -561,13 +581,11 @@ def test_a_full_disk_is_one_line(arguments):
 
 
 def test_ascii_terminals_are_served_too():
-    done = subprocess.run(
-        [*UNROLLVIZ, "paths"], capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}, check=False
-    )
+    done = run("paths", PYTHONIOENCODING="ascii")
     assert done.returncode == 0
-    assert b"dL/dW is a sum over 15 paths" in done.stdout
-    assert b"L2 > ^y2 > s2 > s1 > W" in done.stdout
-    assert b"?" not in done.stdout
+    assert "dL/dW is a sum over 15 paths" in done.stdout
+    assert "L2 > ^y2 > s2 > s1 > W" in done.stdout
+    assert "?" not in done.stdout
 
 
 def test_an_interrupt_exits_130_without_a_traceback(tmp_path):

@@ -12,16 +12,13 @@ import time
 
 import numpy as np
 import pytest
+from command import unrollviz as run
 
 import unrollviz as uz
 from unrollviz.samples import END, SAMPLES
 from unrollviz.training.checkpoints import CHECKPOINT, MODEL, read
 
 COMMAND = [sys.executable, "-m", "unrollviz"]
-
-
-def run(*arguments, cwd=None):
-    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, encoding="utf-8", cwd=cwd)
 
 
 def test_train_and_history_end_to_end(tmp_path):

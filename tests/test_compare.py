@@ -2,14 +2,14 @@
 
 import json
 import math
-import subprocess
-import sys
 from dataclasses import replace
+from functools import partial
 from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command import unrollviz
 from hostile import labels as hostile_labels
 
 import unrollviz as uz
@@ -363,17 +363,7 @@ def test_a_picture_is_drawn(tmp_path):
 # -------------------------------------------------------------------------------------------- the command
 
 
-def command(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "unrollviz", "diff", *arguments],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        stdin=subprocess.DEVNULL,
-        cwd=cwd,
-        env={**__import__("os").environ, "PYTHONIOENCODING": "utf-8", **environment},
-        timeout=120,
-    )
+command = partial(unrollviz, "diff")
 
 
 @pytest.fixture(scope="module")

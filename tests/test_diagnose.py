@@ -12,6 +12,7 @@ import sys
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from command import unrollviz
 
 import unrollviz as uz
 from unrollviz.api import ask
@@ -974,15 +975,7 @@ def test_a_spark_line_shows_zero_as_a_dot_and_the_largest_of_neighbours():
 
 
 def command(*arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "unrollviz", "diagnose", *arguments],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
-        timeout=120,
-    )
+    done = unrollviz("diagnose", *arguments)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
@@ -1061,10 +1054,6 @@ def test_the_command_never_calls_the_most_used_highway_unused():
 
 
 def test_the_command_in_ascii():
-    done = subprocess.run(
-        [sys.executable, "-m", "unrollviz", "diagnose", "--cell", "gru", "--steps", "20"],
-        capture_output=True,
-        env={**os.environ, "PYTHONIOENCODING": "ascii"},
-        check=True,
-    )
-    assert b"?" not in done.stdout
+    done = unrollviz("diagnose", "--cell", "gru", "--steps", 20, PYTHONIOENCODING="ascii")
+    assert done.returncode == 0
+    assert "?" not in done.stdout

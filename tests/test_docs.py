@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command import unrollviz
 
 import unrollviz as uz
 from unrollviz.draw.colouring import COLOURINGS
@@ -49,7 +50,9 @@ def test_documented_commands_run_and_print_what_they_show(command, said, tmp_pat
     assert program == "unrollviz"
     if arguments[0] == "plot" and "-o" in arguments:
         pytest.importorskip("matplotlib")
-    printed = run(["-m", "unrollviz", *arguments], tmp_path, given).splitlines()
+    done = unrollviz(*arguments, cwd=tmp_path, given=given, XDG_STATE_HOME=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    printed = done.stdout.splitlines()
     for line in said.splitlines():
         assert line in printed or not line.strip()
 

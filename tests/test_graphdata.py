@@ -2,13 +2,12 @@
 
 import io
 import json
-import subprocess
-import sys
 from xml.etree import ElementTree
 
 import networkx as nx
 import numpy as np
 import pytest
+from command import unrollviz
 from hostile import labels
 
 import unrollviz as uz
@@ -102,10 +101,7 @@ def test_a_gradient_of_0_has_no_shares():
 
 def test_render_writes_both_by_their_endings(tmp_path):
     for name in ("g.graphml", "g.json"):
-        done = subprocess.run(
-            [sys.executable, "-m", "unrollviz", "render", "-o", name, "--cell", "lstm", "--detail", "gate"],
-            capture_output=True, text=True, cwd=tmp_path,
-        )  # fmt: skip
+        done = unrollviz("render", "-o", name, "--cell", "lstm", "--detail", "gate", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         data = (tmp_path / name).read_bytes()
         back = from_json(data) if name.endswith("json") else from_graphml(data)

@@ -4,14 +4,14 @@ import base64
 import hashlib
 import json
 import re
-import subprocess
-import sys
 from dataclasses import replace
+from functools import partial
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from command import unrollviz
 from hostile import labels
 
 import unrollviz as uz
@@ -269,16 +269,12 @@ def folder(tmp_path_factory):
     return folder
 
 
-def cli(*arguments, cwd, code=None):
-    command = [sys.executable, *(["-c", code] if code else ["-m", "unrollviz"]), "history", "run"]
-    return subprocess.run([*command, *arguments], capture_output=True, text=True, encoding="utf-8", cwd=cwd)
-
-
-NO_MATPLOTLIB = "import sys; sys.modules['matplotlib'] = None; from unrollviz.cli import main; main()"
+cli = partial(unrollviz, "history", "run")
+NO_MATPLOTLIB = "sys.modules['matplotlib'] = None"
 
 
 def test_the_command_writes_pictures_and_pages(folder):
-    done = cli("-o", "h.html", "--param", "U_i", "--theme", "dark", cwd=folder, code=NO_MATPLOTLIB)  # needs nothing
+    done = cli("-o", "h.html", "--param", "U_i", "--theme", "dark", cwd=folder, before=NO_MATPLOTLIB)  # needs nothing
     assert (done.returncode, done.stdout, done.stderr) == (0, "written: h.html\n", "")
     page = Taken((folder / "h.html").read_text(encoding="utf-8"))
     assert page.data["opened"] == 1
@@ -307,6 +303,6 @@ def test_the_command_refuses_in_a_line(arguments, words, folder):
 
 
 def test_without_matplotlib_the_extra_is_named(folder):
-    done = cli("-o", "h.svg", cwd=folder, code=NO_MATPLOTLIB)
+    done = cli("-o", "h.svg", cwd=folder, before=NO_MATPLOTLIB)
     assert done.returncode == 2
     assert "pip install 'unrollviz[plots]'" in done.stderr and done.stderr.count("\n") == 1

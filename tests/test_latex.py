@@ -3,10 +3,10 @@
 import re
 import shutil
 import subprocess
-import sys
 
 import numpy as np
 import pytest
+from command import unrollviz as cli
 from hostile import labels
 
 import unrollviz as uz
@@ -196,11 +196,6 @@ def test_a_picture_too_large_for_tex_is_refused():
     with pytest.raises(DrawingFailed, match="fold more steps"):
         tikz(view(run, fold=False))
     assert tikz(view(run))
-
-
-def cli(*arguments: str, cwd):
-    command = [sys.executable, "-m", "unrollviz", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", cwd=cwd)
 
 
 def test_commands_write_latex(tmp_path):

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from command import unrollviz
 
 import unrollviz as uz
 from unrollviz.cli import cli
@@ -490,8 +491,7 @@ def opened_table(run) -> list[str]:
 
 
 def test_on_a_terminal_long_lines_wrap_at_words_and_in_a_pipe_they_do_not():
-    command = [sys.executable, "-m", "unrollviz", "explain", "L3", "V"]
-    piped = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120).stdout
+    piped = unrollviz("explain", "L3", "V").stdout
     assert max(map(len, piped.splitlines())) > 80
     shown = at_terminal(Path(), ["L3", "V"], [], command="explain").stdout.replace("\r\n", "\n")
     assert max(map(len, shown.splitlines())) <= 80
@@ -556,15 +556,7 @@ def test_unknown_lessons_name_the_nearest():
 
 
 def learn(tmp_path, *arguments: str, answers: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "unrollviz", "learn", *arguments],
-        input=answers,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        env={**os.environ, "PYTHONIOENCODING": "utf-8", "XDG_STATE_HOME": str(tmp_path), **environment},
-        timeout=120,
-    )
+    return unrollviz("learn", *arguments, given=answers, XDG_STATE_HOME=str(tmp_path), **environment)
 
 
 def test_a_lesson_as_a_script(tmp_path):

@@ -6,8 +6,6 @@ import base64
 import hashlib
 import json
 import re
-import subprocess
-import sys
 import tomllib
 from collections import Counter
 from fnmatch import fnmatch
@@ -16,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command import unrollviz
 from hostile import labels
 
 import unrollviz as uz
@@ -339,8 +338,8 @@ def test_gradient_of_nothing_is_a_page_too():
 
 
 def test_render_writes_a_page(tmp_path):
-    command = [sys.executable, "-m", "unrollviz", "render", "--loss", "L4", "--param", "W", "-o", "page.html"]
-    done = subprocess.run([*command, "--theme", "dark"], cwd=tmp_path, capture_output=True, text=True)
+    asked = ["--loss", "L4", "--param", "W", "-o", "page.html", "--theme", "dark"]
+    done = unrollviz("render", *asked, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert page.data["symbol"] == "∂L₄/∂W" and page.data["count"] == "4"

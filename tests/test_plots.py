@@ -2,12 +2,11 @@
 
 import json
 import math
-import subprocess
-import sys
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from command import unrollviz as cli
 from hostile import labels
 
 import unrollviz as uz
@@ -214,11 +213,6 @@ def test_a_figure_is_a_matplotlib_figure(article, tmp_path):
 # ---------------------------------------------------------------------------------------- command line
 
 
-def cli(*arguments: str, cwd, code: str | None = None) -> subprocess.CompletedProcess:
-    command = [sys.executable, *(["-c", code] if code else ["-m", "unrollviz"]), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", cwd=cwd)
-
-
 def test_the_command_prints_and_writes(tmp_path, article):
     assert cli("plot", "lag", cwd=tmp_path).stdout.splitlines() == [
         line.rstrip() for line in plot_text(article.plotted("lag"))
@@ -248,11 +242,11 @@ def test_the_command_refuses_in_a_line(arguments, words, tmp_path):
 
 
 def test_without_matplotlib_the_extra_is_named_and_text_still_works(tmp_path):
-    code = "import sys; sys.modules['matplotlib'] = None; from unrollviz.cli import main; main()"
-    done = cli("plot", "-o", "p.svg", cwd=tmp_path, code=code)
+    none = "sys.modules['matplotlib'] = None"
+    done = cli("plot", "-o", "p.svg", cwd=tmp_path, before=none)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and "pip install 'unrollviz[plots]'" in done.stderr
-    assert cli("plot", "lag", cwd=tmp_path, code=code).returncode == 0
+    assert cli("plot", "lag", cwd=tmp_path, before=none).returncode == 0
 
 
 def test_help_names_every_plot(tmp_path):

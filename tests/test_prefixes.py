@@ -1,14 +1,13 @@
 """The tree of partial paths: exact subtotals at every branch, the walk along heavy branches, and what is said of it."""
 
 import json
-import subprocess
-import sys
 from collections import defaultdict
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from byhand import all_paths
+from command import unrollviz
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import IntegerDag, bounded, integer_dags, recipes
@@ -464,9 +463,7 @@ def test_too_many_lines_are_refused(monkeypatch, article):
 
 
 def output(*arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "unrollviz", "tree", *arguments], capture_output=True, text=True, encoding="utf-8"
-    )
+    done = unrollviz("tree", *arguments)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     return done.stdout
 
@@ -545,9 +542,7 @@ def test_the_command_says_that_no_path_leads_there():
     ],
 )
 def test_bad_input_is_one_line(arguments, said):
-    done = subprocess.run(
-        [sys.executable, "-m", "unrollviz", "tree", *arguments], capture_output=True, text=True, encoding="utf-8"
-    )
+    done = unrollviz("tree", *arguments)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert said in done.stderr
 

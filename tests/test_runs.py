@@ -6,14 +6,13 @@ import itertools
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from command import unrollviz
 
 import unrollviz as uz
 from unrollviz.cli import cli
@@ -74,13 +73,7 @@ def test_two_moments_of_one_run_are_compared_on_its_own_data(folder: Path) -> No
 def test_the_debugger_opens_a_run_line_by_line(folder: Path) -> None:
     """Through a process of its own, from the first update to a comparison."""
     script = "iteration\nbreak phase=update\ncontinue\nnext 20\nprint norm(V.step) > 0\niteration 30\ncompare 0\nprev\n"
-    done = subprocess.run(
-        [sys.executable, "-m", "unrollviz", "debug", f"{folder}@10"],
-        input=script,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-    )
+    done = unrollviz("debug", f"{folder}@10", given=script)
     assert (done.returncode, done.stderr) == (0, "")
     assert "iteration 10 of 30, event 0 of" in done.stdout
     assert "lstm" not in done.stdout.splitlines()[0]

@@ -9,10 +9,12 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command import unrollviz
 
 import unrollviz as uz
 from unrollviz.debugger import stepper as go
@@ -23,19 +25,7 @@ from unrollviz.errors import UnknownName, UnrollvizError
 UNROLLVIZ = [sys.executable, "-m", "unrollviz", "debug"]
 
 
-def run(
-    *arguments: str, said: str | None = None, cwd: Path | None = None, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*UNROLLVIZ, *arguments],
-        input=said or "",
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        cwd=cwd,
-        env={**os.environ, "PYTHONIOENCODING": "utf-8", **environment},
-        timeout=120,
-    )
+run = partial(unrollviz, "debug")
 
 
 def answers(*commands: str, stepper: Stepper | None = None) -> tuple[Stepper, list[str]]:
@@ -67,24 +57,24 @@ def test_a_script_is_followed(tmp_path: Path) -> None:
     ):
         assert line in done.stdout.splitlines()
     assert "\x1b" not in done.stdout
-    again = run("--session", "s.json", said="where\nbreaks\ndiff\n", cwd=tmp_path)
+    again = run("--session", "s.json", given="where\nbreaks\ndiff\n", cwd=tmp_path)
     assert again.returncode == 0
     assert "edit 1: cut s4 -> s3" in again.stdout
     assert "1  s3 if phase == 'backward'  hits: 3" in again.stdout
 
 
 def test_standard_input_that_is_no_terminal_is_a_script() -> None:
-    done = run(said="next")
+    done = run(given="next")
     assert done.returncode == 0
     assert done.stdout.splitlines()[-1] == "event 1 of 65, forward, step 1: s₁ = tanh(U x₁ + W s₀ + b)"
     assert run().returncode == 0
-    assert run("--script", "-", said="goto end\n").stdout.splitlines()[-1].startswith("event 65 of 65, sum: ")
-    lstm = run("--cell", "lstm", "--loss", "L2", "--detail", "op", said="param\nlevel\nloss\n")
+    assert run("--script", "-", given="goto end\n").stdout.splitlines()[-1].startswith("event 65 of 65, sum: ")
+    lstm = run("--cell", "lstm", "--loss", "L2", "--detail", "op", given="param\nlevel\nloss\n")
     assert lstm.stdout.splitlines()[-3:] == ["paths lead to W_f", "level op", "the backward pass starts at L2"]
 
 
 def test_an_error_ends_a_script_and_names_the_line(tmp_path: Path) -> None:
-    done = run(said="next\n\nnxt\nprev\n")
+    done = run(given="next\n\nnxt\nprev\n")
     assert done.returncode == 2
     assert done.stderr.startswith("unrollviz: error: -, line 3: unknown command 'nxt'; did you mean next?")
     assert done.stdout.splitlines()[-1].startswith("event 1 of 65")
@@ -121,12 +111,12 @@ def test_text_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "s.txt").write_bytes(b"next\n\xff\xfe\n")
     done = run("--script", "s.txt", cwd=tmp_path)
     assert (done.returncode, "not UTF-8" in done.stderr) == (2, True)
-    done = run(said="next " + "1" * 20_000)
+    done = run(given="next " + "1" * 20_000)
     assert (done.returncode, "more than 10,000" in done.stderr) == (2, True)
 
 
 def test_a_terminal_without_unicode_gets_ascii() -> None:
-    done = run(said="next\n", PYTHONIOENCODING="ascii")
+    done = run(given="next\n", PYTHONIOENCODING="ascii")
     assert done.returncode == 0
     assert done.stdout.splitlines()[-1] == "event 1 of 65, forward, step 1: s1 = tanh(U x1 + W s0 + b)"
 

@@ -4,12 +4,11 @@ import csv
 import io
 import json
 import math
-import subprocess
-import sys
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from command import unrollviz as run_cli
 from hostile import labels
 
 import unrollviz as uz
@@ -21,11 +20,6 @@ LABELS = labels(3_000)
 
 def read_csv(data: bytes) -> list[list[str]]:
     return list(csv.reader(io.StringIO(data.decode("utf-8"), newline="")))
-
-
-def run_cli(*arguments: str, cwd=None) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "unrollviz", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", cwd=cwd)
 
 
 def test_hostile_labels_come_back_from_csv_as_text():

@@ -208,6 +208,8 @@ class Diagonal(Jacobian):
         return least if least > 0 else float(sizes.min(initial=1.0, where=sizes > 0))
 
     def vjp(self, cotangents: Array) -> Array:
+        if len(cotangents) == 1:
+            return cotangents * self.slope
         return np.asarray(np.multiply(cotangents, self.slope, out=room(cotangents.shape)))
 
     def vjp_into(self, cotangents: Array, out: Array) -> None:
@@ -242,6 +244,8 @@ class Dense(Jacobian):
         return (self.instances, self.weight.shape[1])
 
     def vjp(self, cotangents: Array) -> Array:
+        if len(cotangents) == 1:
+            return np.asarray(cotangents[0] @ self.weight)[None]
         flat = cotangents.reshape(-1, self.weight.shape[0])
         pulled = np.matmul(flat, self.weight, out=room((len(flat), self.weight.shape[1])))
         return pulled.reshape(len(cotangents), *self.in_shape)

@@ -53,7 +53,9 @@ class Measures:
         """‖term‖ and <term, direction> of every row, (R,) each, `last.vjp(rows)` being the terms.
 
         To be called within `arithmetic()`."""
-        length, pushed = next((length, pushed) for jacobian, length, pushed in self._prepared if jacobian is last)
+        jacobian, length, pushed = next(self._prepared)
+        while jacobian is not last:
+            jacobian, length, pushed = next(self._prepared)
         if pushed is None:
             last.row_norms(rows, norms_out)
             dots_with(rows, last, self._direction, dots_out)

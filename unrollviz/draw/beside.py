@@ -1,25 +1,23 @@
-"""A comparison as a picture: the shares of both sides as bars of one scale, and the changes with their errors."""
+"""A comparison as a picture: the shares of both sides as bars of one scale, and the changes with their errors.
+
+Drawing needs the extra `plots`, and saying what is to be drawn does not.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from unrollviz.arrays import Array
-from unrollviz.draw.matplot import Drawn, check_output, settings
 from unrollviz.draw.style import THEMES, Theme
-from unrollviz.errors import MissingExtra
 from unrollviz.files import write_atomically
 from unrollviz.names import clean
 
-try:
-    import matplotlib
-    from matplotlib.ticker import FuncFormatter
-except ImportError as error:
-    raise MissingExtra("a comparison as a picture", "plots") from error
+if TYPE_CHECKING:
+    from unrollviz.draw.matplot import Drawn
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +43,19 @@ class Beside:
 
 def write(what: Beside, path: str | Path) -> None:
     """Draw into a file whose ending names the format, whole or not at all. Raises as `matplot.check_output`."""
+    from unrollviz.draw.matplot import check_output
+
     check_output(path)
     write_atomically(path, figure(what).file(Path(path).suffix.lower()))
 
 
 def figure(what: Beside, theme: str = "light") -> Drawn:
     """Left the shares, A above B in every row; right the changes, filled where they are more than chance."""
+    import matplotlib
+    from matplotlib.ticker import FuncFormatter
+
+    from unrollviz.draw.matplot import Drawn, settings
+
     look = THEMES[theme]
     with matplotlib.rc_context(settings(look)):
         drawn = Drawn(layout="constrained")
