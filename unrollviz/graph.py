@@ -28,7 +28,7 @@ from unrollviz.charts import InChart
 from unrollviz.composite import Composite, scaled
 from unrollviz.errors import NonFinite, ShapeError, UnknownName
 from unrollviz.jacobians import Diagonal, Jacobian
-from unrollviz.names import typeset
+from unrollviz.names import subscript, typeset
 from unrollviz.ops import OPS
 
 Graph: TypeAlias = nx.MultiDiGraph
@@ -61,6 +61,7 @@ class Node:
     name: str
     value: Array
     attributes: dict[str, Any]
+    scale: Array | None = None
 
     def __matmul__(self, other: Node) -> Node:
         return self.tracer.apply("matvec", self, other)
@@ -92,6 +93,7 @@ class Tracer:
 
     def __post_init__(self) -> None:
         self._nodes = nodes_of(self.graph)
+        self._shown: dict[str, str] = {}  # a name without its step -> how it is shown
 
     def leaf(self, name: str, value: Array, role: str) -> Node:
         """Add a parameter, an input or an initial state, under its full name."""
@@ -139,21 +141,24 @@ class Tracer:
             attributes["coordinate"], attributes["scale"] = coordinate, out_scale
         jacobians = op.jacobians(value, *values, **constants)
         for position, (argument, jacobian) in enumerate(zip(arguments, jacobians, strict=True)):
-            tail, in_scale = argument.name, argument.attributes.get("scale")
+            tail, in_scale, local = argument.name, argument.scale, jacobian
             if in_scale is not None and not op.reads_chart:
                 steps = ((full_name, "value", jacobian), ("value", tail, Diagonal(in_scale)))
-                local: Jacobian = Composite(full_name, tail, steps)
-            else:
-                local = jacobian
-            shown = in_chart(local, out_scale, in_scale)
-            put_edge(graph, tail, full_name, position, {"jacobian": _severed(shown, entries) if entries else shown})
-        return Node(self, full_name, shown_value, attributes)
+                local = Composite(full_name, tail, steps)
+            if in_scale is not None or out_scale is not None:
+                local = InChart(local, out_scale, in_scale)
+            if entries:
+                local = _severed(local, entries)
+            put_edge(graph, tail, full_name, position, {"jacobian": local})
+        return Node(self, full_name, shown_value, attributes, out_scale)
 
     def _full_name(self, op_name: str, arguments: tuple[Node, ...], name: str | None) -> tuple[str, str]:
         """As it is typed, and as it is shown: typeset, put together from what the arguments' names are when typeset."""
         if name is not None:
-            full_name = f"{self.prefix}{name}{self.time}"
-            label = typeset(full_name)
+            stem = f"{self.prefix}{name}"
+            if stem not in self._shown:
+                self._shown[stem] = typeset(stem)
+            full_name, label = f"{stem}{self.time}", self._shown[stem] + subscript(self.time)
         elif op_name in _JOINERS:
             typed, shown = _JOINERS[op_name]
             full_name = typed.join([argument.name for argument in arguments])

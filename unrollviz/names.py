@@ -12,7 +12,8 @@ _SYMBOLS = {"yhat": "ŷ", "logits": "z"}
 _ATOM = re.compile(r"(?P<stem>[A-Za-z]+)(?P<sub>_[a-z]+)?(?P<time>\d*)(?![\d.])")
 
 
-def subscript(number: int) -> str:
+@lru_cache(4096)
+def subscript(number: int | None) -> str:
     """`3` as `₃`."""
     return str(number).translate(_DIGITS)
 

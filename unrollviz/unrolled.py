@@ -198,9 +198,10 @@ class _Trace:
         return tuple(states)
 
     def _run_by_time(self) -> None:
+        stack = self.network.stack
         for time in range(1, self.steps + 1):
             below = self._input(time)
-            for layer in self.network.stack:
+            for layer in stack:
                 below = self._step(layer, time, below)
             self._read_out(time, below)
 
