@@ -2,7 +2,8 @@
 
 Every row of cotangents must be multiplied by W at each step back: T²/2 rows, d² multiplications and as many additions
 each. These products alone, at the rate that the machine's own matrix product reaches in the same run, are the limit;
-times are printed as multiples of it. Everything runs interleaved, on one thread.
+times are printed as multiples of it. Everything runs interleaved, on one thread; CPU time of all threads is counted, so
+that neither another program nor a second thread changes the result.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ from unrollviz.draw.text import table
 
 SIZES = ((200, 128), (1000, 128), (1000, 512), (3000, 64))
 GATED = (("lstm", 1000, 64), ("gru", 1000, 64))
-REPEATS = 3
+REPEATS = 9
 PATIENCE = 20.0
-"""Seconds: who has taken longer once is not asked again."""
+"""Seconds: who has taken longer in all is not asked again."""
 HEADINGS = ("cell", "T", "d", "limit, s", "unrollviz", "NumPy", "PyTorch", "JAX", "PyTorch batched", "PyTorch by loss")
 
 
@@ -45,10 +46,10 @@ def main() -> None:
         rows = [measured(*case) for case in cases]
     print("\n".join(table(HEADINGS, rows, left=(0,))))
     print(
-        "flow by temporal of the recurrent weight (LSTM W_f, GRU W_n), float64, one instance, n = k = 16; medians of "
-        f"up to {REPEATS} turns as multiples of the limit, T² d² / 2 multiply-adds; NumPy, PyTorch and JAX: written "
-        "for this one cell, JAX compiled before; PyTorch batched and by loss: autograd with is_grads_batched, or one "
-        "loss at a time\n"
+        "flow by temporal of the recurrent weight (LSTM W_f, GRU W_n), float64, one instance, n = k = 16; median CPU "
+        f"time of up to {REPEATS} turns as multiples of the limit, T² d² / 2 multiply-adds; NumPy, PyTorch and JAX: "
+        "written for this one cell, JAX compiled before; PyTorch batched and by loss: autograd with "
+        "is_grads_batched, or one loss at a time\n"
     )
     print("\n".join(growth()))
 
@@ -101,14 +102,14 @@ def agree(run: uz.Run, rivals: Sequence[Callable[[], Answer] | None]) -> None:
 
 
 def interleaved(turns: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Median seconds of each, one turn of every one after the other."""
+    """Median CPU seconds of each, one turn of every one after the other."""
     seconds: dict[str, list[float]] = {name: [] for name in turns}
     for _ in range(REPEATS):
         for name, turn in turns.items():
-            if max(seconds[name], default=0.0) < PATIENCE:
-                start = time.perf_counter()
+            if sum(seconds[name]) < PATIENCE:
+                start = time.process_time()
                 turn()
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(time.process_time() - start)
     return {name: statistics.median(found) for name, found in seconds.items()}
 
 

@@ -113,22 +113,18 @@ def room(shape: Shape, dtype: npt.DTypeLike = np.float64, most: int = 0) -> npt.
     held = _held()
     for memory, begins in kept:
         capacity = memory.size - _LINE
-        fits = capacity == needed if most else size <= capacity <= 4 * size
-        if fits and sys.getrefcount(memory) == held:
-            return _part(memory, begins, shape)
+        if (capacity == needed if most else size <= capacity <= 4 * size) and sys.getrefcount(memory) == held:
+            return memory[begins : begins + size].reshape(shape)
     kept[:] = [(memory, begins) for memory, begins in kept if sys.getrefcount(memory) > held]
     kept.append(_memory(needed))
-    return _part(*kept[-1], shape)
+    memory, begins = kept[-1]
+    return memory[begins : begins + size].reshape(shape)
 
 
 def _memory(size: int) -> tuple[Array, int]:
     """Memory for so many numbers, and where in it they begin: with a line of the cache."""
     memory = np.empty(size + _LINE)
     return memory, -(memory.ctypes.data // memory.itemsize) % _LINE
-
-
-def _part(memory: Array, begins: int, shape: Shape) -> Array:
-    return memory[begins : begins + math.prod(shape)].reshape(shape)
 
 
 @cache

@@ -114,7 +114,11 @@ def rescaled(stack: Stack) -> Stack:
 def small_rows(rows: Labels) -> Labels:
     """Which rows have become small."""
     flat = rows.reshape(len(rows), -1)
-    return np.flatnonzero(np.vecdot(flat, flat) < TINY**2)
+    squares = np.vecdot(flat, flat)
+    return (squares < TINY**2).nonzero()[0] if len(squares) and squares[squares.argmin()] < TINY**2 else _NONE
+
+
+_NONE = np.empty(0, dtype=np.int64)
 
 
 def scale_up(rows: Labels, small: Labels) -> Exponents:

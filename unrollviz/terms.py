@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import islice
 
 import numpy as np
@@ -47,15 +47,16 @@ class Measures:
     def __init__(self, lasts: Iterable[Jacobian], direction: Array) -> None:
         """`lasts`: the last Jacobians of paths, in the order in which they will be asked for; some may be left out."""
         self._direction = direction
-        self._prepared = self._prepare(iter(lasts))
+        self._lasts = iter(lasts)
+        self._prepared: list[tuple[Jacobian, float, Array | None]] = []  # the next one last
 
     def write(self, rows: Array, last: Jacobian, norms_out: Array, dots_out: Array) -> None:
         """‖term‖ and <term, direction> of every row, (R,) each, `last.vjp(rows)` being the terms.
 
         To be called within `arithmetic()`."""
-        jacobian, length, pushed = next(self._prepared)
+        jacobian, length, pushed = self._prepared.pop() if self._prepared else self._prepare()
         while jacobian is not last:
-            jacobian, length, pushed = next(self._prepared)
+            jacobian, length, pushed = self._prepared.pop() if self._prepared else self._prepare()
         if pushed is None:
             last.row_norms(rows, norms_out)
             dots_with(rows, last, self._direction, dots_out)
@@ -65,15 +66,17 @@ class Measures:
             np.multiply(norms_out, length, out=norms_out)
             np.matmul(flat, pushed, out=dots_out)
 
-    def _prepare(self, lasts: Iterator[Jacobian]) -> Iterator[tuple[Jacobian, float, Array | None]]:
-        """Each of them; where it is such an outer product with ‖x‖ and D x."""
-        while some := list(islice(lasts, self.AHEAD)):
-            xs = [last.x for last in some if isinstance(last, Outer) and len(last.x) == 1]
-            together = np.concatenate(xs) if xs else np.empty((0, self._direction.shape[-1]))
-            found = zip(norms(together).tolist(), together @ self._direction.T, strict=True) if xs else iter(())
-            for last in some:
-                outer = isinstance(last, Outer) and len(last.x) == 1
-                yield (last, *next(found)) if outer else (last, 0.0, None)
+    def _prepare(self) -> tuple[Jacobian, float, Array | None]:
+        """The next of them; where it is such an outer product with ‖x‖ and D x."""
+        some = list(islice(self._lasts, self.AHEAD))
+        outer = [last.x for last in some if isinstance(last, Outer) and len(last.x) == 1]
+        if len(outer) == len(some):
+            xs = np.concatenate(outer)
+            self._prepared = list(zip(some, norms(xs).tolist(), xs @ self._direction.T, strict=True))
+        else:
+            self._prepared = [(last, 0.0, None) for last in some]
+        self._prepared.reverse()
+        return self._prepared.pop()
 
 
 def at_once(shape: Shape) -> int:

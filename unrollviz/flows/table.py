@@ -10,7 +10,6 @@ import numpy as np
 from unrollviz.allowance import memory_allowed
 from unrollviz.arrays import Array, Labels, arithmetic
 from unrollviz.carriers import COTANGENTS, COUNTS, SMALL_COUNTS, Carrier
-from unrollviz.classes import Span
 from unrollviz.errors import UnrollvizError
 from unrollviz.flows.grid import Grid, Ledger
 from unrollviz.gradient import Total, count_paths
@@ -53,39 +52,39 @@ def tabulated(way: Way, losses: Sequence[str], target: str, fold: Sequence[Fold]
             f"node, the limit is {limit / 2**30:g} GiB; take entry, fewer losses or fewer instances"
         )
 
-    def arrivals(carrier: Carrier = COTANGENTS) -> Iterator[tuple[Arrival, Span, int]]:
-        for arrival in sweep(way, losses, [target], fold, carrier, transient=True):
-            assert arrival.span is not None  # there is a grid only where the sweep goes by classes
-            yield arrival, arrival.span, grid.rank(arrival)
+    def arrivals(carrier: Carrier = COTANGENTS) -> Iterator[Arrival]:
+        return sweep(way, losses, [target], fold, carrier, transient=True)
 
     ledger = Ledger(grid, powers=(0, -whole.power))
     lasts = (leg.last.jacobian for stop in way.stops for leg in stop.legs if leg.last is not None)
     measures = Measures(lasts, whole.direction)
     vanished = False
     with arithmetic():
-        for arrival, span, rank in arrivals():
-            measures.write(arrival.rows, arrival.edge.jacobian, *ledger.room(span))
-            ledger.write(span, rank, arrival.powers)
+        for arrival in arrivals():
+            assert arrival.span is not None  # there is a grid only where the sweep goes by classes
+            measures.write(arrival.rows, arrival.edge.jacobian, *ledger.room(arrival.span))
+            ledger.write(arrival.span, grid.rank(arrival), arrival.powers)
             vanished = vanished or arrival.powers is not None
         norms, shares = ledger.columns()
     shares /= whole.size if whole.size > 0 else np.nan
 
-    def rows(span: Span, rank: int) -> Labels:
-        return grid.rows(slice(*span), rank)
+    def rows(arrival: Arrival) -> Labels:
+        assert arrival.span is not None
+        return grid.rows(slice(*arrival.span), grid.rank(arrival))
 
     def counts() -> Labels:
         small = count_paths(way, losses, target) < 2**62
         counts = np.empty(len(grid), dtype=np.int64 if small else object)
-        for arrival, span, rank in arrivals(SMALL_COUNTS if small else COUNTS):
-            counts[rows(span, rank)] = arrival.rows
+        for arrival in arrivals(SMALL_COUNTS if small else COUNTS):
+            counts[rows(arrival)] = arrival.rows
         return counts
 
     def logs() -> Array:
         logs = np.empty(len(grid))
         with arithmetic():
-            for arrival, span, rank in arrivals():
+            for arrival in arrivals():
                 mantissas = arrival.edge.jacobian.row_norms(arrival.rows)
-                logs[rows(span, rank)] = weights(mantissas, arrival.exponents)[1]
+                logs[rows(arrival)] = weights(mantissas, arrival.exponents)[1]
         return logs
 
     return Figures(norms, shares, lambda: grid.labels, counts, logs if vanished else None)
