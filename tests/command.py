@@ -1,13 +1,16 @@
 """The command line as tests call it: in a process of its own, its output in files and nobody at a terminal.
 
 Python's start and the imports take longer than most commands. So a process that has both behind it forks one for each
-command: the same `main`, streams and exit code as of a process begun from nothing, which other tests begin.
+command: the same `main`, streams and exit code as of a process begun from nothing. What such a process would not show
+(a module that nobody imports, the order of sets, which one seed decides here, signals, terminals) is for tests that
+begin their own.
 """
 
 import atexit
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 from functools import cache
@@ -77,10 +80,12 @@ def unrollviz(
 
 
 def _answer(asked: str) -> int:
+    if _warm().poll() is not None:
+        _warm.cache_clear()
     warm = _warm()
     print(asked, file=warm.stdin, flush=True)
     if not select.select([warm.stdout], [], [], SECONDS)[0]:
-        warm.kill()
+        os.killpg(warm.pid, signal.SIGKILL)  # and the command with it
         _warm.cache_clear()
         raise subprocess.TimeoutExpired(asked, SECONDS)
     return int(warm.stdout.readline())
@@ -88,6 +93,7 @@ def _answer(asked: str) -> int:
 
 @cache
 def _warm() -> subprocess.Popen[str]:
-    warm = subprocess.Popen([sys.executable, "-c", WARM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    begun = [sys.executable, "-c", WARM]
+    warm = subprocess.Popen(begun, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
     atexit.register(warm.kill)
     return warm

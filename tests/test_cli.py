@@ -474,16 +474,37 @@ def test_control_characters_never_reach_the_terminal(tmp_path):
 # ------------------------------------------------------------------------------------------- manners
 
 
-@pytest.mark.parametrize(
-    ("arguments", "given"),
-    [(["paths", "--loss", "L4"], ""), (["paths", "--loss", "L9"], ""), (["debug"], "next\nprint s1\nnxt\n")],
-)
-def test_a_process_begun_from_nothing_does_what_those_that_tests_fork_do(arguments, given, tmp_path):
-    """Under the name that is installed, too."""
-    for begun in (UNROLLVIZ, [str(Path(sys.executable).with_name("unrollviz"))]):
-        fresh = subprocess.run([*begun, *arguments], input=given, capture_output=True, encoding="utf-8", check=False)
-        forked = run(*arguments, given=given)
-        assert (fresh.returncode, fresh.stdout, fresh.stderr) == (forked.returncode, forked.stdout, forked.stderr)
+FRESH = {
+    "demo": [],
+    "learn": ["--list"],
+    "diff": ["--cell", "gru"],
+    "explain": ["L4", "W"],
+    "render": ["-o", "fresh.svg"],
+    "train": ["--sample", "adding", "--epochs", "1", "--json"],
+    "history": ["no-run"],
+    "paths": ["--loss", "L9"],
+}
+"""Command -> what it is asked where nothing is not enough."""
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_process_begun_from_nothing_does_what_those_that_tests_fork_do(command, tmp_path):
+    """Under the name that is installed: nobody has imported anything for it."""
+    asked, given = [command, *FRESH.get(command, [])], "next\nprint s1\nnxt\n" if command == "debug" else ""
+    begun = [str(Path(sys.executable).with_name("unrollviz")), *asked]
+    fresh = subprocess.run(begun, input=given, capture_output=True, encoding="utf-8", check=False, cwd=tmp_path)
+    forked = run(*asked, given=given, cwd=tmp_path)
+    assert (fresh.returncode, fresh.stderr) == (forked.returncode, forked.stderr)
+    if command != "train":  # tells how long it took
+        assert fresh.stdout == forked.stdout
+
+
+def test_a_command_that_hangs_is_stopped_and_the_next_one_runs(monkeypatch):
+    monkeypatch.setattr("command.SECONDS", 1)
+    with pytest.raises(subprocess.TimeoutExpired):
+        run("paths", before="import time; time.sleep(60)")
+    monkeypatch.undo()
+    assert run("paths").returncode == 0
 
 
 def test_help_names_every_choice():

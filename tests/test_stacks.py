@@ -71,6 +71,11 @@ def test_consolidated_labels_are_sorted_and_different(labels, exponents, rows):
         assert abs(total - sum(members)) <= max(map(abs, members)) * Fraction(1, 2**50)
 
 
+def test_small_rows_beside_one_that_is_no_number_are_scaled_too():
+    stack = Stack(np.arange(3)[:, None], np.array([[math.nan, 1.0], [1e-200, 0.0], [1.0, 1.0]]))
+    assert rescaled(stack).exponents.tolist()[1:] == [-2 * STRIDE, 0]
+
+
 def test_small_rows_are_scaled_without_changing_a_digit():
     rows = np.array([[1.0, -3.0], [1e-60, 3.1e-70], [0.0, 0.0], [-1e-300, 1e-290], [5e-324, 0.0], [0.3 * TINY, 0.0]])
     stack = Stack(np.arange(6)[:, None], rows)

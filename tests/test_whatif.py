@@ -372,3 +372,10 @@ def test_an_edit_is_what_its_text_says(article: uz.Run, value: float, kind: str)
     made = edit(f"{kind}{value!r}", article)
     assert edit(made.text, article) == made
     assert (made.value if isinstance(made, Set) else made.norm) == value  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_an_entry_that_is_set_to_no_number_is_named(value):
+    run = uz.article(activation="relu")
+    with pytest.raises(NonFinite, match="a2"):
+        unroll_batch(run.network, run.batch, overrides={"a2": {(0, 1): value}})

@@ -131,7 +131,10 @@ class Tracer:
         if not op.bounded:
             check_finite(value, full_name, self.time, "the forward pass overflows; scale the weights or inputs down")
         entries = self.overrides.get(full_name) if self.overrides else None
-        shown_value = _overridden(value, entries) if entries else value
+        shown_value = value
+        if entries:
+            shown_value = _overridden(value, entries)
+            check_finite(shown_value, full_name, self.time, "give entries that are set by hand a finite number")
         attributes = self._add_node(full_name, shown_value, op_name, role, label)
         if entries:
             attributes["overridden"] = dict(entries)

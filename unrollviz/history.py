@@ -182,7 +182,8 @@ def _apart(unrolled: Unrolled, target: str, whole: Array) -> dict[str, Array]:
     found: dict[str, Array] = {}
     for name, terms in (("lag", by_lag), ("loss", by_loss), ("route", by_route)):
         flat = terms.reshape(len(terms), -1)
-        figures = [norms(flat), flat @ direction]
+        with arithmetic():
+            figures = [norms(flat), flat @ direction]
         if name == "lag":  # forwards and backwards in time together
             figures = [one[steps - 1 :] + np.append(0.0, one[: steps - 1][::-1]) for one in figures]
         found[f"{name}_norms"], found[f"{name}_shares"] = figures

@@ -200,7 +200,7 @@ OPS: dict[str, Op] = {
             "softmax({0})",
             softmax,
             lambda y, z: (Softmax(y),),
-            chart=Chart(coordinate=log_softmax, value=np.exp, scale=lambda u, y: y),
+            chart=Chart(coordinate=log_softmax, value=np.exp, scale=lambda u, y: y.copy()),
             bounded=True,
         ),
         Op(

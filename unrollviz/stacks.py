@@ -115,7 +115,9 @@ def small_rows(rows: Labels) -> Labels:
     """Which rows have become small."""
     flat = rows.reshape(len(rows), -1)
     squares = np.vecdot(flat, flat)
-    return (squares < TINY**2).nonzero()[0] if len(squares) and squares[squares.argmin()] < TINY**2 else _NONE
+    if len(squares) == 0 or squares[squares.argmin()] >= TINY**2:  # where there is a NaN, it is the least
+        return _NONE
+    return np.flatnonzero(squares < TINY**2)
 
 
 _NONE = np.empty(0, dtype=np.int64)

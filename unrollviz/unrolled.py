@@ -259,12 +259,9 @@ def constants(op: str, batch: Batch, time: int) -> dict[str, Any]:
         return {"instances": batch.inputs.shape[1]}
     if op == "begin":
         return {"begun": batch.lengths[:, None] != time}
-    if op in _LOSS_OPS:
+    if any(op == loss.op for loss in LOSSES.values()):
         return {"target": batch.targets[time - 1], "weight": batch.weights[time - 1][:, None]}
     return {}
-
-
-_LOSS_OPS = frozenset(loss.op for loss in LOSSES.values())
 
 
 def read_out(batch: Batch) -> Collection[int]:

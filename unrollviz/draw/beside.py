@@ -51,10 +51,10 @@ def write(what: Beside, path: str | Path) -> None:
 
 def figure(what: Beside, theme: str = "light") -> Drawn:
     """Left the shares, A above B in every row; right the changes, filled where they are more than chance."""
+    from unrollviz.draw.matplot import Drawn, settings  # isort: skip  # says what to install where there is none
+
     import matplotlib
     from matplotlib.ticker import FuncFormatter
-
-    from unrollviz.draw.matplot import Drawn, settings
 
     look = THEMES[theme]
     with matplotlib.rc_context(settings(look)):
