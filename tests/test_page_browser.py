@@ -13,6 +13,7 @@ import unrollviz as uz
 from unrollviz.draw.text import integer
 
 webdriver = pytest.importorskip("selenium.webdriver")
+waiting = pytest.importorskip("selenium.webdriver.support.wait")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
 pytestmark = [
@@ -34,6 +35,10 @@ class Reader:
 
     def open(self, path: Path) -> None:
         self.driver.get(path.as_uri())
+        self.wait_for("#summary:not(:empty)")  # which the page's script fills in
+
+    def wait_for(self, selector: str) -> None:
+        waiting.WebDriverWait(self.driver, 30).until(lambda driver: driver.find_elements("css selector", selector))
 
     def run(self, script: str, *arguments):
         return self.driver.execute_script(script, *arguments)
