@@ -35,10 +35,8 @@ class Reader:
 
     def open(self, path: Path) -> None:
         self.driver.get(path.as_uri())
-        self.wait_for("#summary:not(:empty)")  # which the page's script fills in
-
-    def wait_for(self, selector: str) -> None:
-        waiting.WebDriverWait(self.driver, 30).until(lambda driver: driver.find_elements("css selector", selector))
+        # The page's own script fills it in; the other kind of page has none.
+        waiting.WebDriverWait(self.driver, 30).until_not(lambda _: self.all("#summary:empty"))
 
     def run(self, script: str, *arguments):
         return self.driver.execute_script(script, *arguments)
