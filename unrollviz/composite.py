@@ -94,10 +94,7 @@ class Composite(Jacobian):
 
         With many rows, slopes are cheaper multiplied into a weight once than into every row, and the gates of an LSTM
         cheaper added up first than gone through one by one."""
-        if rows == 1 or rows <= self.in_shape[-1]:
-            return self
-        shape = self.out_shape
-        if len(shape) != 2 or shape[0] != 1:
+        if rows <= self.in_shape[-1] or len(self.out_shape) != 2 or self.out_shape[0] != 1:
             return self
         at: dict[str, Array | None] = {self.head: None}  # None: the head itself
         for head, tail, jacobian in self.edges:

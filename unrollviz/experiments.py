@@ -215,9 +215,9 @@ def read_sequence(
     experiment: Experiment, found: Found | None, limit: int = BYTES_LIMIT, instances: int | None = PROBE
 ) -> Sequence:
     """The experiment's data, read; of a run's own, so many instances."""
-    data = experiment.data
     from unrollviz.readers.sequence import read_npz, read_text
 
+    data = experiment.data
     if data.text is not None or data.text_file is not None:
         return _spelled(read_text(data.text_file, limit) if data.text_file else str(data.text), found)
     if data.file is not None:
@@ -230,11 +230,11 @@ def read_sequence(
         sample = SAMPLES[data.sample](experiment.seed)
         return Sequence(sample.xs, sample.targets, _width(sample.xs), _width(sample.targets), sample.options)
     file = experiment.model.file
-    if file is not None and file.is_dir() and data.steps is None:
-        from unrollviz.training.runs import opened
+    if file is not None and data.steps is None:
+        from unrollviz.training.runs import is_run, opened
 
-        own = opened(file, limit)
-        if own.training is not None:
+        own = opened(file, limit) if is_run(file) else None
+        if own is not None and own.training is not None:
             return _of_training(own.training, own.data, instances, experiment.loss.reduction)
     return _random(experiment, found)
 

@@ -148,8 +148,7 @@ class Tracer:
             if in_scale is not None and not op.reads_chart:
                 steps = ((full_name, "value", jacobian), ("value", tail, Diagonal(in_scale)))
                 local = Composite(full_name, tail, steps)
-            if in_scale is not None or out_scale is not None:
-                local = InChart(local, out_scale, in_scale)
+            local = in_chart(local, out_scale, in_scale)
             if entries:
                 local = _severed(local, entries)
             put_edge(graph, tail, full_name, position, {"jacobian": local})

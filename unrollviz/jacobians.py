@@ -112,7 +112,7 @@ class Jacobian(ABC):
         return [(cotangents, self)]
 
 
-_ONE_THREAD = 8192
+_MOST_ON_ONE_THREAD = 8192
 """Numbers that BLAS multiplies on one thread whatever it is told (OpenBLAS: 10,000). A second one would wait for more
 work at full speed for 0.1 s, and norms are asked for outside `arithmetic()` too."""
 
@@ -120,8 +120,8 @@ work at full speed for 0.1 s, and norms are asked for outside `arithmetic()` too
 def frobenius(values: Array) -> float:
     """Frobenius norm of an array of any shape."""
     flat = values.ravel()
-    rest = len(flat) % _ONE_THREAD
-    parts = flat[rest:].reshape(-1, _ONE_THREAD)
+    rest = len(flat) % _MOST_ON_ONE_THREAD
+    parts = flat[rest:].reshape(-1, _MOST_ON_ONE_THREAD)
     with np.errstate(over="ignore", under="ignore"):
         square = float(np.dot(flat[:rest], flat[:rest])) + float(np.vecdot(parts, parts).sum())
     return math.sqrt(square) if 1e-280 < square < 1e280 else float(norms(flat[None])[0])
@@ -348,7 +348,7 @@ class Softmax(Jacobian):
     @property
     def complement(self) -> Array:
         """1 - ŷ, (B, k). Where ŷ is largest it is the sum of the others: plain 1 - ŷ would lose every digit where one
-        ŷ_m is all but 1. Worked out when it is asked for: most of a long run's steps are unrolled and never asked."""
+        ŷ_m is all but 1. Worked out for each sweep, so that unrolling need not."""
         complement = 1.0 - self.probabilities
         likeliest = np.arange(len(complement)), self.probabilities.argmax(axis=1)
         others = self.probabilities.copy()
