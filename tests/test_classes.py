@@ -18,7 +18,7 @@ from unrollviz.arrays import arithmetic
 from unrollviz.buffers import Buffer
 from unrollviz.carriers import COTANGENTS, COUNTS, SMALL_COUNTS
 from unrollviz.classes import Meeting
-from unrollviz.composite import Composite, chained
+from unrollviz.composite import Composite, Sloped, chained
 from unrollviz.errors import NonFinite
 from unrollviz.flows.flow import flow
 from unrollviz.flows.grid import Grid
@@ -71,7 +71,7 @@ def test_rows_with_places_of_their_own_are_those_of_the_walk_for_any_fold(dag, l
 @pytest.mark.parametrize("detail", ["state", "op"])
 def test_rows_written_over_have_been_handed_on_before(cell, options, detail, monkeypatch):
     """`transient`, few rows at once, so that a product goes over its own rows in several parts."""
-    monkeypatch.setattr(buffers, "rows_at_once", lambda units: 2)
+    monkeypatch.setattr(buffers, "AT_ONCE", 2)
     rng = np.random.default_rng(0)
     net = uz.Network.init(cell, 2, 3, 2, seed=1, **options)
     for instances in (1, 2):
@@ -165,6 +165,7 @@ def square(kind: str) -> Jacobian:
         "diagonal": slopes,
         "dense": dense,
         "dense, several instances": Dense(weight, 4),
+        "sloped": Sloped(weight, slope),
         "chain": chained("y", [slopes, dense, Diagonal(slope**2)], "x"),
         "chain that ends in a weight": chained("y", [slopes, dense], "x"),
         "chain that begins with an identity": chained("y", [Identity((1, 3)), dense], "x"),
@@ -175,7 +176,7 @@ def square(kind: str) -> Jacobian:
 @pytest.mark.parametrize("rows", [1, 3, 7, 40])
 @pytest.mark.parametrize(
     "kind",
-    ["identity", "diagonal", "dense", "dense, several instances", "chain", "chain that ends in a weight",
+    ["identity", "diagonal", "dense", "dense, several instances", "sloped", "chain", "chain that ends in a weight",
      "chain that begins with an identity", "sum"],
 )  # fmt: skip
 def test_products_written_to_memory_that_is_there(kind, rows):
@@ -192,7 +193,7 @@ def test_products_written_to_memory_that_is_there(kind, rows):
 @given(data=st.data(), most=st.integers(1, 12), few=st.integers(1, 5))
 def test_rows_of_a_buffer_go_through_edges_and_none_is_written_over_before_its_turn(data, most, few):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(buffers, "rows_at_once", lambda units: few)
+        patch.setattr(buffers, "AT_ONCE", few)
         buffer = Buffer(most, (1, 3))
     rows = np.random.default_rng(0).normal(size=(most, 1, 3))
     buffer.rows[...] = rows
@@ -200,7 +201,7 @@ def test_rows_of_a_buffer_go_through_edges_and_none_is_written_over_before_its_t
     for _ in range(data.draw(st.integers(1, 5))):
         first = data.draw(st.integers(first, stop - 1))
         stop = data.draw(st.integers(first + 1, stop))
-        jacobian = square(data.draw(st.sampled_from(["identity", "diagonal", "dense", "chain", "sum"])))
+        jacobian = square(data.draw(st.sampled_from(["identity", "diagonal", "dense", "sloped", "chain", "sum"])))
         with arithmetic():
             buffer.pull(jacobian, first, stop)
             rows = jacobian.vjp(rows)

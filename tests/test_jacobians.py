@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from strategies import Recipe, integer_dags, seeds
 
 from unrollviz.charts import InChart, divide
-from unrollviz.composite import Composite
+from unrollviz.composite import Composite, Sloped, chained, lean
 from unrollviz.graph import Tracer, contract, level_of_detail
 from unrollviz.jacobians import Broadcast, Dense, Diagonal, Gradient, Identity, Jacobian, Outer, frobenius
 from unrollviz.ops import OPS
@@ -28,6 +28,7 @@ KINDS = {
     "Outer": lambda rng, B, m, n: Outer(rng.normal(size=(B, n)), m),
     "Softmax": lambda rng, B, m, n: softmax_jacobian(rng.normal(size=(B, m))),
     "Gradient": lambda rng, B, m, n: Gradient(rng.normal(size=(B, m))),
+    "Sloped": lambda rng, B, m, n: Sloped(rng.normal(size=(m, n)), rng.normal(size=(B, n))),
     "chain": lambda rng, B, m, n: Composite(
         "y", "x", (("y", "v", Diagonal(rng.normal(size=(B, m)))), ("v", "x", Dense(rng.normal(size=(m, n)), B)))
     ),
@@ -322,3 +323,22 @@ def test_outer_row_norms_keep_their_digits_where_instances_cancel():
     bars = np.array([[[1.0, 2.0], [-1.0, -2.0]]])
     term = bars[0].T @ x
     np.testing.assert_allclose(Outer(x, 2).row_norms(bars), [frobenius(term)], rtol=1e-6)
+
+
+def test_a_weight_and_the_slopes_behind_it_are_put_together():
+    rng = np.random.default_rng(0)
+    weight, slopes = rng.normal(size=(4, 3)), [rng.normal(size=(2, 3)) for _ in range(3)]
+    steps = [Identity((2, 4)), Dense(weight, 2), Diagonal(slopes[0]), Identity((2, 3)), Diagonal(slopes[1])]
+    found, chain = lean(chained("y", steps, "x"), Diagonal(slopes[2])), chained("y", [*steps, Diagonal(slopes[2])], "x")
+    assert isinstance(found, Sloped)
+    np.testing.assert_allclose(by_rows(found), by_rows(chain), rtol=1e-13)
+    several = rng.normal(size=(9, 2, 4))
+    np.testing.assert_allclose(found.vjp(several), chain.vjp(several), rtol=1e-13)
+
+
+def test_the_least_factor_of_several_edges_is_that_of_their_products():
+    slope, small = Diagonal(np.array([[0.5, 1e-9, 0.0]])), Diagonal(np.full((1, 3), 1e-12))
+    assert chained("y", [slope, Dense(np.eye(3), 1), small], "x").least == pytest.approx(1e-21)
+    one_is_smaller = Composite("y", "x", (("y", "v", slope), ("y", "x", small), ("v", "x", slope)))
+    assert one_is_smaller.least == pytest.approx(1e-18)
+    assert Sloped(np.eye(3), slope.slope).least == 1e-9

@@ -61,7 +61,10 @@ class Composite(Jacobian):
 
     @property
     def least(self) -> float:
-        return min(jacobian.least for _, _, jacobian in self.edges)
+        at = {self.head: 1.0}
+        for head, tail, jacobian in self.edges:
+            at[tail] = min(at.get(tail, 1.0), at[head] * jacobian.least)
+        return at[self.tail]
 
     @property
     def is_chain(self) -> bool:
@@ -167,9 +170,50 @@ class Composite(Jacobian):
         return [(at[head], jacobian) for head, tail, jacobian in self.edges if tail == self.tail]
 
 
+@dataclass(frozen=True, slots=True)
+class Sloped(Jacobian):
+    """y = W f(x), f unit by unit, with respect to x: `weight` W (m, n), `slope` f'(x) (B, n), y (B, m).
+
+    What `lean` makes of two edges that a sweep goes through at every step of an Elman network."""
+
+    weight: Array
+    slope: Array
+
+    @property
+    def out_shape(self) -> Shape:  # type: ignore[override]
+        return (len(self.slope), self.weight.shape[0])
+
+    @property
+    def in_shape(self) -> Shape:  # type: ignore[override]
+        return self.slope.shape
+
+    @property
+    def least(self) -> float:
+        return Diagonal(self.slope).least
+
+    def vjp(self, cotangents: Array) -> Array:
+        if len(cotangents) == 1:
+            return np.asarray(cotangents[0] @ self.weight * self.slope)[None]
+        out = room((len(cotangents), *self.slope.shape))
+        self.for_rows(len(cotangents)).vjp_into(cotangents, out)
+        return out
+
+    def vjp_into(self, cotangents: Array, out: Array) -> None:
+        Dense(self.weight, len(self.slope)).vjp_into(cotangents, out)
+        np.multiply(out, self.slope, out=out)
+
+    def for_rows(self, rows: int) -> Jacobian:
+        if rows <= len(self.weight) or len(self.slope) > 1:
+            return self
+        return Dense(_scaled(self.weight, self.slope[0]), 1)
+
+    def jvp(self, tangents: Array) -> Array:
+        return Dense(self.weight, len(self.slope)).jvp(tangents * self.slope)
+
+
 def lean(jacobian: Jacobian, slope: Diagonal | None = None) -> Jacobian:
     """The same, x first multiplied by `slope`, with less to do: of a chain of edges the identities left out,
-    neighbouring slopes multiplied."""
+    neighbouring slopes multiplied, a weight and the slope behind it put together."""
     if isinstance(jacobian, Composite) and not jacobian.is_chain:
         if slope is None:
             return jacobian
@@ -181,6 +225,10 @@ def lean(jacobian: Jacobian, slope: Diagonal | None = None) -> Jacobian:
     for step in steps if slope is None else [*steps, slope]:
         if isinstance(step, Diagonal) and kept and isinstance(kept[-1], Diagonal):
             kept[-1] = Diagonal(kept[-1].slope * step.slope)
+        elif isinstance(step, Diagonal) and kept and isinstance(kept[-1], Dense):
+            kept[-1] = Sloped(kept[-1].weight, step.slope)
+        elif isinstance(step, Diagonal) and kept and isinstance(kept[-1], Sloped):
+            kept[-1] = Sloped(kept[-1].weight, kept[-1].slope * step.slope)
         elif not isinstance(step, Identity):
             kept.append(step)
     names = (jacobian.head, jacobian.tail) if isinstance(jacobian, Composite) else ("y", "x")

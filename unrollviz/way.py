@@ -13,7 +13,7 @@ import numpy as np
 from unrollviz.arrays import Array, arithmetic, beat, many_objects
 from unrollviz.charts import LeaveChart
 from unrollviz.composite import Composite, behind_first, common_slope, lean
-from unrollviz.graph import Graph
+from unrollviz.graph import Graph, names_of
 from unrollviz.jacobians import Jacobian
 
 T = TypeVar("T")
@@ -94,8 +94,8 @@ class Way:
                     inside.add(head)
                     kept.sort(key=lambda edge: edge.tail not in goals)
                     heads.append((head, tuple(kept)))
-        nodes = graph.nodes
-        scaled = {name for name, edges in heads if is_scaled(nodes[name], edges)}
+        nodes, every = graph.nodes, scaling(graph)
+        scaled = {name for name, edges in heads if is_scaled(nodes[name], edges, every)}
         return cls(graph, goals, tuple(reversed(heads)), frozenset(scaled))
 
     def lean(self) -> Way:
@@ -210,15 +210,23 @@ KEPT = 12
 
 _UNASKED = object()
 
-EVERY = 4
+EVERY = 8
 """Steps of time after which rows that have become small are scaled up."""
 
-FAINT = 1e-30
-"""A slope so small that rows are scaled at its step too: saturated units have slopes of 1e-60 and less."""
+FAINT, SLIGHT = 1e-16, 1e-6
+"""A slope so small that rows are scaled at its step too, as those of saturated units are; and the largest entry of a
+weight so small that they are scaled at every step. EVERY larger ones leave a row far above 1e-308."""
 
 
-def is_scaled(node: Mapping[str, Any], edges: Sequence[Edge]) -> bool:
-    """Whether rows that have become small are scaled up at a node that has these edges."""
-    if node["role"] == "state" and node["time"] % EVERY == 0:
+def is_scaled(node: Mapping[str, Any], edges: Sequence[Edge], every: int) -> bool:
+    """Whether rows that have become small are scaled up at a node that has these edges; `every`: see `scaling`."""
+    if node["role"] == "state" and node["time"] % every == 0:
         return True
     return node["role"] != "loss" and any(edge.jacobian.least < FAINT for edge in edges)
+
+
+def scaling(graph: Graph) -> int:
+    """Steps of time after which rows are scaled up: EVERY, or 1 where a weight is SLIGHT."""
+    weights = [graph.nodes[name]["value"] for name in names_of(graph, "parameter")]
+    sizes = [float(np.abs(weight).max(initial=0.0)) for weight in weights if weight.ndim == 2]
+    return EVERY if min((size for size in sizes if size > 0), default=1.0) > SLIGHT else 1

@@ -115,9 +115,7 @@ class Ledger:
             norms, and no number of another is much larger than its row's norm.
     """
 
-    GATHERED = 16
-    AT_ONCE = 512
-    """Classes whose figures are turned at once."""
+    GATHERED = 32
 
     def __init__(self, grid: Grid, powers: Sequence[int]) -> None:
         self._grid = grid
@@ -146,17 +144,22 @@ class Ledger:
         """Write what is gathered into the columns: the classes of all arrivals together, those of some one by one."""
         if not self._arrivals:
             return
-        starts, stops = np.array([span for span, _, _ in self._arrivals]).T
-        self._scale(slice(int(starts.min()), int(stops.max())))
-        first, last = int(starts.max()), int(stops.min())
-        for begins in range(first, last, self.AT_ONCE):
-            self._copy(slice(begins, min(begins + self.AT_ONCE, last)))
-        if first >= last:
-            first = last = int(stops.max())
-        for side in (slice(int(starts.min()), first), slice(last, int(stops.max()))):
+        spans, ranks, _ = zip(*self._arrivals, strict=True)
+        (starts, stops), steps = np.array(spans).T, np.array(ranks)
+        low, high, first, last = int(starts.min()), int(stops.max()), int(starts.max()), int(stops.min())
+        self._scale(slice(low, high))
+        along = np.diff(steps)
+        if (along == 1).all() or (along == -1).all():
+            self._copy(slice(first, last), steps)
+        else:
+            last = first
+        for side in (slice(low, min(first, high)), slice(max(last, first), high)):
             if side.start < side.stop:
-                among = np.arange(side.start, side.stop)[:, None]
-                self._copy(side, (starts <= among) & (among < stops))
+                among = np.arange(side.start, side.stop)
+                there = (starts[:, None] <= among) & (among < stops[:, None])
+                rows = (self._grid.rows(side, 0) + steps[:, None])[there]
+                for column, gathered in zip(self._columns, self._gathered, strict=True):
+                    column[rows] = gathered[: len(steps), side][there]
         self._arrivals.clear()
 
     def _scale(self, classes: slice) -> None:
@@ -172,15 +175,11 @@ class Ledger:
                 blocks = [gathered[block, classes] for gathered in self._gathered]
                 scale_by_strides(blocks, powers[classes], self._powers)
 
-    def _copy(self, classes: slice, there: Labels | None = None) -> None:
-        """Write the figures of some classes, (classes, arrivals); only what is `there`."""
-        ranks = np.array([rank for _, rank, _ in self._arrivals])
-        inwards = slice(None, None, -1 if ranks[0] > ranks[-1] else 1)  # in the order in which they will lie
-        rows = self._grid.rows(classes, 0)[:, None] + ranks[inwards]
+    def _copy(self, classes: slice, steps: Labels) -> None:
+        """Write the figures of classes that are in all arrivals, at steps that follow one another."""
+        backwards = -1 if steps[0] > steps[-1] else 1
+        rows = self._grid.rows(classes, int(steps.min()))
         for column, gathered in zip(self._columns, self._gathered, strict=True):
-            found = np.ascontiguousarray(gathered[: len(ranks), classes][inwards].T)
-            if there is None:
-                column[rows] = found
-            else:
-                kept = there[:, inwards]
-                column[rows[kept]] = found[kept]
+            there = gathered[: len(steps), classes][::backwards]
+            among = len(column) - len(steps) + 1, len(steps)  # from every row on, as many as there are steps
+            np.ndarray(among, buffer=column, strides=column.strides * 2)[rows] = there.T

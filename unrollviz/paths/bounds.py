@@ -32,7 +32,7 @@ import numpy.typing as npt
 
 from unrollviz.arrays import Array, beat
 from unrollviz.charts import InChart
-from unrollviz.composite import Composite
+from unrollviz.composite import Composite, Sloped
 from unrollviz.graph import Graph, backward_edges
 from unrollviz.jacobians import Broadcast, Dense, Diagonal, Identity, Jacobian, Outer, norms
 from unrollviz.terms import MEMORY_LIMIT
@@ -199,6 +199,8 @@ def _absolute(jacobian: Jacobian) -> Jacobian:
             return Diagonal(np.abs(jacobian.slope))
         case Dense():
             return Dense(np.abs(jacobian.weight), jacobian.instances)
+        case Sloped():
+            return Sloped(np.abs(jacobian.weight), np.abs(jacobian.slope))
         case Outer():
             return Outer(np.abs(jacobian.x), jacobian.units)
     return jacobian

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from unrollviz.arrays import Array, Shape
 from unrollviz.charts import InChart, LeaveChart
-from unrollviz.composite import Composite
+from unrollviz.composite import Composite, Sloped
 from unrollviz.errors import UnrollvizError
 from unrollviz.graph import Graph
 from unrollviz.jacobians import Broadcast, Columns, Dense, Diagonal, Gradient, Identity, Jacobian, Outer, Softmax
@@ -158,6 +158,7 @@ JOINED: dict[type[Jacobian], Callable[[Any], Pattern]] = {
     Broadcast: lambda edge: _same(units_of(edge.out_shape)),
     Outer: lambda edge: _same(units_of(edge.out_shape)),
     Dense: lambda edge: _all(*edge.weight.shape),
+    Sloped: lambda edge: _all(*edge.weight.shape),
     Softmax: lambda edge: _all(units_of(edge.out_shape), units_of(edge.in_shape)),
     Gradient: lambda edge: _all(1, units_of(edge.in_shape)),
     Columns: lambda edge: _window(edge.width, units_of(edge.in_shape), edge.start),
