@@ -10,7 +10,7 @@ from unrollviz.arrays import Array
 from unrollviz.charts import divide
 from unrollviz.graph import Graph, backward_edges
 from unrollviz.stacks import Stack, merge, rescaled, times_power
-from unrollviz.way import Edge, is_scaled, leading_to, scaling
+from unrollviz.way import Edge, leading_to, scaled_nodes
 
 
 def push_forward(graph: Graph, source: str, tangents: Array) -> Iterator[tuple[str, Array]]:
@@ -26,8 +26,8 @@ def forward_sweep(graph: Graph, source: str, tangents: Array) -> Iterator[tuple[
     last use."""
     leads = leading_to(graph, frozenset([source]))
     last_use = {tail: head for head in graph if head in leads for tail in graph.pred[head]}
-    nodes, labels, every = graph.nodes, np.arange(len(tangents))[:, None], scaling(graph)
-    scale = nodes[source].get("scale")
+    labels, scaled = np.arange(len(tangents))[:, None], scaled_nodes(graph)
+    scale = graph.nodes[source].get("scale")
     at = {source: Stack(labels, tangents if scale is None else divide(tangents, scale))}
     yield source, Stack(labels, tangents)
     for head in graph:
@@ -36,7 +36,7 @@ def forward_sweep(graph: Graph, source: str, tangents: Array) -> Iterator[tuple[
         edges = [Edge(head, tail, key, jacobian) for tail, key, jacobian in backward_edges(graph, head) if tail in at]
         stacks = ((edge.jacobian, at[edge.tail]) for edge in edges)
         at[head] = merge([Stack(labels, jacobian.jvp(stack.rows), stack.exponents) for jacobian, stack in stacks])
-        if is_scaled(nodes[head], edges, every):
+        if head in scaled:
             at[head] = rescaled(at[head])
         yield head, at[head]
         for tail in graph.pred[head]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from unrollviz.adjacency import arguments, nodes
 from unrollviz.arrays import Array, arithmetic, beat, many_objects
 from unrollviz.charts import LeaveChart
 from unrollviz.composite import Composite, behind_first, common_slope, lean
@@ -63,7 +64,7 @@ class Way:
         targets: where paths end.
         heads: in reverse topological order, each with its edges to a target or to another head; those to a target
             first, so that whoever takes arrivals has let go of older rows when new ones are made.
-        scaled: the heads at which rows that have become small are scaled up.
+        scaled: the nodes at which rows that have become small are scaled up.
         sloped: the heads whose rows already are multiplied by the slope by which all of their edges begin.
         begun: where the paths from a loss first part, and their one cotangent there; noted as losses are asked for.
         answers: what has been found out about the way for some losses, for the next sweep; see `answered`.
@@ -81,22 +82,22 @@ class Way:
     def to(cls, graph: Graph, targets: Collection[str]) -> Way:
         """The way back to `targets`, from wherever there is one."""
         goals = frozenset(targets)
-        edges: dict[str, list[Edge]] = defaultdict(list)
-        heads = []
+        heads: list[tuple[str, tuple[Edge, ...]]] = []
         inside: set[str] = set()
         with many_objects():
-            for tail, head, key, jacobian in graph.in_edges(keys=True, data="jacobian"):
-                edges[head].append(Edge(head, tail, key, jacobian))
-            for head in graph:
+            for head, tails in arguments(graph).items():
                 beat()
-                kept = [edge for edge in edges.get(head, ()) if edge.tail in goals or edge.tail in inside]
+                kept = [
+                    Edge(head, tail, key, edge["jacobian"])
+                    for tail, keys in tails.items()
+                    if tail in goals or tail in inside
+                    for key, edge in keys.items()
+                ]
                 if kept:
                     inside.add(head)
                     kept.sort(key=lambda edge: edge.tail not in goals)
                     heads.append((head, tuple(kept)))
-        nodes, every = graph.nodes, scaling(graph)
-        scaled = {name for name, edges in heads if is_scaled(nodes[name], edges, every)}
-        return cls(graph, goals, tuple(reversed(heads)), frozenset(scaled))
+        return cls(graph, goals, tuple(reversed(heads)), scaled_nodes(graph))
 
     def lean(self) -> Way:
         """The same with less to do an edge: where all edges of a head begin by the same slope, as s_t's do by that of
@@ -218,15 +219,26 @@ FAINT, SLIGHT = 1e-16, 1e-6
 weight so small that they are scaled at every step. EVERY larger ones leave a row far above 1e-308."""
 
 
-def is_scaled(node: Mapping[str, Any], edges: Sequence[Edge], every: int) -> bool:
-    """Whether rows that have become small are scaled up at a node that has these edges; `every`: see `scaling`."""
+def scaled_nodes(graph: Graph) -> frozenset[str]:
+    """The nodes at which rows that have become small are scaled up; worked out once for a graph."""
+    if graph not in _SCALED:
+        weights = [graph.nodes[name]["value"] for name in names_of(graph, "parameter")]
+        sizes = [float(np.abs(weight).max(initial=0.0)) for weight in weights if weight.ndim == 2]
+        slight = min((size for size in sizes if size > 0), default=1.0) <= SLIGHT
+        _SCALED[graph] = frozenset(
+            name
+            for name, tails in arguments(graph).items()
+            if _is_scaled(nodes(graph)[name], tails, 1 if slight else EVERY)
+        )
+    return _SCALED[graph]
+
+
+_SCALED: WeakKeyDictionary[Graph, frozenset[str]] = WeakKeyDictionary()
+
+
+def _is_scaled(node: Mapping[str, Any], tails: Mapping[str, Mapping[int, Mapping[str, Any]]], every: int) -> bool:
+    """Whether rows are scaled at a node computed from `tails`; at states they are after `every` steps of time."""
     if node["role"] == "state" and node["time"] % every == 0:
         return True
-    return node["role"] != "loss" and any(edge.jacobian.least < FAINT for edge in edges)
-
-
-def scaling(graph: Graph) -> int:
-    """Steps of time after which rows are scaled up: EVERY, or 1 where a weight is SLIGHT."""
-    weights = [graph.nodes[name]["value"] for name in names_of(graph, "parameter")]
-    sizes = [float(np.abs(weight).max(initial=0.0)) for weight in weights if weight.ndim == 2]
-    return EVERY if min((size for size in sizes if size > 0), default=1.0) > SLIGHT else 1
+    edges = (edge for keys in tails.values() for edge in keys.values())
+    return node["role"] != "loss" and any(edge["jacobian"].least < FAINT for edge in edges)
