@@ -31,7 +31,7 @@ def unrolled(network: dict, steps: int, instances: int = 1) -> uz.Run:
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
-@pytest.mark.parametrize("steps", [1, 2, Ledger.GATHERED, 2 * Ledger.GATHERED + 5])
+@pytest.mark.parametrize("steps", [1, 2, Ledger.MOST, 2 * Ledger.MOST + 5])
 def test_a_grid_gives_the_figures_that_counting_first_gives(network, steps):
     run, found = unrolled(network, steps, instances=2), 0
     for param in run.network.params:
@@ -73,7 +73,7 @@ def test_a_ledger_holds_every_figure_at_its_row(data, classes, steps):
     sizes = np.array([data.draw(st.integers(1, steps - low)) for low in first.tolist()])
     begins = np.concatenate([[0], np.cumsum(sizes)])
     grid = Grid(np.arange(classes)[:, None], np.arange(steps), begins, first)
-    ledger, powers = Ledger(grid, (0, -3)), st.sampled_from([0, 0, -256, -512, 256])
+    ledger, powers = Ledger(grid, (0, -3), data.draw(st.integers(1, 200))), st.sampled_from([0, 0, -256, -512, 256])
     expected = np.full(len(grid), np.nan)
     in_order = st.sampled_from([range(steps), range(steps)[::-1]])
     for rank in data.draw(in_order | st.permutations(range(steps))):

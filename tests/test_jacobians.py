@@ -11,7 +11,18 @@ from strategies import Recipe, integer_dags, seeds
 from unrollviz.charts import InChart, divide
 from unrollviz.composite import Composite, Sloped, chained, lean
 from unrollviz.graph import Tracer, contract, level_of_detail
-from unrollviz.jacobians import Broadcast, Dense, Diagonal, Gradient, Identity, Jacobian, Outer, frobenius
+from unrollviz.jacobians import (
+    CANCELLED,
+    Broadcast,
+    Dense,
+    Diagonal,
+    Gradient,
+    Identity,
+    Jacobian,
+    Outer,
+    frobenius,
+    least_above_0,
+)
 from unrollviz.ops import OPS
 
 
@@ -337,8 +348,18 @@ def test_a_weight_and_the_slopes_behind_it_are_put_together():
 
 
 def test_the_least_factor_of_several_edges_is_that_of_their_products():
-    slope, small = Diagonal(np.array([[0.5, 1e-9, 0.0]])), Diagonal(np.full((1, 3), 1e-12))
-    assert chained("y", [slope, Dense(np.eye(3), 1), small], "x").least == pytest.approx(1e-21)
+    def least(jacobian):
+        return jacobian.least(least_above_0)
+
+    slope, small = Diagonal(np.array([[0.5, -1e-9, 0.0]])), Diagonal(np.full((1, 3), 1e-12))
+    weight = Dense(np.diag([1.0, -1e-5, 0.0]), 1)
+    assert least(slope) == 1e-9 and least(Identity((1, 3))) == 1
+    assert least(weight) == pytest.approx(CANCELLED * 1e-5)
+    assert least(chained("y", [slope, weight, small], "x")) == pytest.approx(CANCELLED * 1e-26)
+    assert least(Sloped(weight.weight, slope.slope)) == pytest.approx(CANCELLED * 1e-14)
     one_is_smaller = Composite("y", "x", (("y", "v", slope), ("y", "x", small), ("v", "x", slope)))
-    assert one_is_smaller.least == pytest.approx(1e-18)
-    assert Sloped(np.eye(3), slope.slope).least == 1e-9
+    assert least(one_is_smaller) == pytest.approx(1e-18)
+    assert least(Gradient(np.array([[0.0, 1e-30]]))) == 1e-30
+    assert least(softmax_jacobian(np.array([[0.0, 100.0]]))) == pytest.approx(np.exp(-100))
+    assert least(InChart(small, None, None)) == 1e-12
+    assert least(Diagonal(np.zeros((1, 3)))) == 1

@@ -267,7 +267,7 @@ def test_a_search_among_paths_that_have_vanished(monkeypatch):
 
 @pytest.mark.parametrize("cell", ["elman", "lstm", "gru"])
 def test_saturated_units_keep_logarithms_too(cell):
-    """Slopes of 1e-90: within four steps, after which rows are scaled, no float64 would hold the product."""
+    """Slopes of 1e-90: no float64 would hold the product of four."""
     rng = np.random.default_rng(1)
     net = uz.Network.init(cell, 2, 3, 2, seed=1)
     bias = {"elman": ("b", 105.0), "lstm": ("b_f", -210.0), "gru": ("b_z", -210.0)}[cell]
@@ -296,9 +296,76 @@ def test_terms_of_zero_have_no_logarithm(article):
     assert (found.log10_norms == -np.inf).all()
 
 
+def test_a_path_along_a_slight_unit_beside_a_strong_one_keeps_its_logarithm():
+    """What a row shrinks by is not the largest entry of a weight."""
+    for weight, steps in ((1e-30, 40), (1e-35, 40), (1e-50, 12), (1e-120, 9)):
+        net = uz.Network.init("elman", 2, 2, 2, seed=1, activation="identity")
+        net = net.replace(W=np.diag([1.0, weight]), V=np.array([[0.0, 1.0], [0.0, -1.0]]))
+        run = uz.unroll(net, np.random.default_rng(0).normal(size=(steps, 2)), np.zeros(steps, dtype=int))
+        found = run.flow("W", by="temporal")
+        errors = [abs(run.gradient(f"s{t}", f"L{t}")[0, 1]) for t in range(1, steps + 1)]
+        states = [np.linalg.norm(run.graph.nodes[f"s{k}"]["value"]) for k in range(steps)]
+        for (t, k), log in zip(found.labels.tolist(), found.log10_norms, strict=True):
+            if k > 1:  # s0 is 0
+                expected = math.log10(errors[t - 1]) + (t - k) * math.log10(weight) + math.log10(states[k - 1])
+                assert log == pytest.approx(expected, abs=1e-9)
+        tangents = dict(forward_sweep(run.graph, "s1", np.array([[[0.0, 1.0]]])))
+        last = tangents[f"s{steps}"]
+        assert math.log10(last.rows[0, 0, 1]) + last.exponents[0] * math.log10(2) == pytest.approx(
+            (steps - 1) * math.log10(weight)
+        )
+
+
+def moderate_slopes_then_a_steep_one():
+    net = uz.Network.init("elman", 1, 2, 2, seed=1)
+    net = net.replace(U=np.ones((2, 1)), W=1e-3 * np.array([[1.0, 1.0], [1.0, -1.0]]), b=np.full(2, 17.9))
+    inputs = np.where(np.arange(40) % 7 == 3, 170.0, 0.0)[:, None]
+    return uz.unroll(net, inputs, np.zeros(40, dtype=int), readout="last"), "W"
+
+
+def many_layers_of_moderate_slopes():
+    net = uz.Network.init("elman", 2, 2, 2, layers=20, seed=1)
+    net = net.replace(**{name: value + 16.0 for name, value in net.params.items() if name.endswith(".b")})
+    return uz.unroll(net, np.random.default_rng(0).normal(size=(24, 2)), np.zeros(24, dtype=int)), "l1.W"
+
+
+@pytest.mark.parametrize("make", [moderate_slopes_then_a_steep_one, many_layers_of_moderate_slopes])
+def test_no_row_is_lost_between_two_scalings(make, monkeypatch):
+    """Against rows that are scaled at every node."""
+    run, weight = make()
+    found = run.flow(weight, by="entry")
+    monkeypatch.setattr("unrollviz.way.BITS", 0)
+    run, _ = make()
+    expected = run.flow(weight, by="entry").log10_norms
+    assert np.isfinite(expected[1:]).all() and expected[1:].min() < -260
+    np.testing.assert_allclose(found.log10_norms, expected, atol=1e-9)
+
+
+def test_a_confident_loss_begins_with_a_small_row():
+    """p - y of 1e-290 at a weight of 1e-10: nothing lies in between that would be small."""
+    net = uz.Network(
+        "elman", {"U": [[1.0]], "W": [[1e-10]], "b": [0.0], "V": [[667.0], [0.0]], "c": [0.0, 0.0]}, "identity"
+    )
+    run = uz.unroll(net, np.ones((9, 1)), np.zeros(9, dtype=int))
+    logs = run.flow("U", "entry", "L9").log10_norms
+    np.testing.assert_allclose(np.diff(logs), 10.0, atol=1e-9)
+    assert logs[-1] == pytest.approx((-667 + math.log(667)) / math.log(10), abs=1e-6)
+
+
+def test_terms_of_zero_do_not_hide_a_gradient_that_vanished():
+    """x is 0 but at the first step, so that the only term of U is the one that has come from furthest."""
+    run = vanishing(1e-20, 40)
+    inputs = np.zeros((40, 1))
+    inputs[0] = 1.0
+    run = uz.unroll(run.network, inputs, np.zeros(40, dtype=int), readout="last")
+    found = run.flow("U", "entry")
+    assert found.log10_total_norm == pytest.approx(found.log10_norms.max()) and found.log10_total_norm < -700
+    np.testing.assert_allclose(found.shares, [1.0] + [0.0] * 39)
+
+
 def test_scaling_changes_no_number_where_nothing_is_small(article, monkeypatch):
     before = article.flow("W", by="temporal")
-    monkeypatch.setattr("unrollviz.way.EVERY", 1)
+    monkeypatch.setattr("unrollviz.way.BITS", 0)
     monkeypatch.setattr("unrollviz.stacks.TINY", 1e150)  # everything is scaled now, at every step
     scaled = []
     monkeypatch.setattr(

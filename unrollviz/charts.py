@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +45,9 @@ class InChart(Jacobian):
 
     def jvp(self, tangents: Array) -> Array:
         return self.jacobian.jvp(tangents)
+
+    def least(self, smallest: Callable[[Array], float]) -> float:
+        return self.jacobian.least(smallest)
 
     def matrix(self) -> Array:
         blocks = self.jacobian.matrix()

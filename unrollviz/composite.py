@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -59,11 +59,10 @@ class Composite(Jacobian):
     def per_instance(self) -> bool:  # type: ignore[override]
         return self.edges[-1][2].per_instance
 
-    @property
-    def least(self) -> float:
+    def least(self, smallest: Callable[[Array], float]) -> float:
         at = {self.head: 1.0}
         for head, tail, jacobian in self.edges:
-            at[tail] = min(at.get(tail, 1.0), at[head] * jacobian.least)
+            at[tail] = min(at.get(tail, 1.0), at[head] * jacobian.least(smallest))
         return at[self.tail]
 
     @property
@@ -106,6 +105,9 @@ class Composite(Jacobian):
                 pulled = jacobian.slope[0] if left is None else _scaled(left, jacobian.slope[0])
             elif isinstance(jacobian, Dense) and (left is None or left.ndim == 1):
                 pulled = jacobian.weight if left is None else _scaled(jacobian.weight, left[:, None])
+            elif isinstance(jacobian, Sloped) and (left is None or left.ndim == 1):
+                weight = jacobian.weight if left is None else _scaled(jacobian.weight, left[:, None])
+                pulled = _scaled(weight, jacobian.slope[0])
             elif isinstance(jacobian, Identity):
                 pulled = np.ones(1) if left is None else left
             else:
@@ -187,9 +189,8 @@ class Sloped(Jacobian):
     def in_shape(self) -> Shape:  # type: ignore[override]
         return self.slope.shape
 
-    @property
-    def least(self) -> float:
-        return Diagonal(self.slope).least
+    def least(self, smallest: Callable[[Array], float]) -> float:
+        return Dense(self.weight, len(self.slope)).least(smallest) * Diagonal(self.slope).least(smallest)
 
     def vjp(self, cotangents: Array) -> Array:
         if len(cotangents) == 1:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,10 +75,10 @@ class Jacobian(ABC):
         spread = self.spread
         return frobenius(self.scaled_norms(scale) if spread is None else norms(scale) * spread)
 
-    @property
-    def least(self) -> float:
-        """The smallest factor above 0 by which a unit of y is known to be multiplied on its way to x; 1 where that is
-        no small number, or not worth knowing."""
+    def least(self, smallest: Callable[[Array], float]) -> float:
+        """The smallest factor by which a row that does not become 0 can be expected to shrink; 1 where it does not.
+
+        `smallest`: the smallest entry of a weight but for 0, at most 1."""
         return 1.0
 
     @property
@@ -125,6 +125,17 @@ def frobenius(values: Array) -> float:
     with np.errstate(over="ignore", under="ignore"):
         square = float(np.dot(flat[:rest], flat[:rest])) + float(np.vecdot(parts, parts).sum())
     return math.sqrt(square) if 1e-280 < square < 1e280 else float(norms(flat[None])[0])
+
+
+def least_above_0(values: Array) -> float:
+    """The smallest size of an entry but for 0, at most 1."""
+    sizes = np.abs(values)
+    least = float(sizes.min(initial=1.0))
+    return least if least > 0 else float(sizes.min(initial=1.0, where=sizes > 0))
+
+
+CANCELLED = 2.0**-40
+"""What may be left of a row where entries of a weight cancel, step after step; rounding leaves some 2^-53."""
 
 
 def norms(rows: Array, out: Array | None = None) -> Array:
@@ -208,11 +219,8 @@ class Diagonal(Jacobian):
 
     in_shape = out_shape
 
-    @property
-    def least(self) -> float:
-        sizes = np.abs(self.slope)
-        least = float(sizes.min(initial=1.0))
-        return least if least > 0 else float(sizes.min(initial=1.0, where=sizes > 0))
+    def least(self, smallest: Callable[[Array], float]) -> float:
+        return least_above_0(self.slope)
 
     def vjp(self, cotangents: Array) -> Array:
         if len(cotangents) == 1:
@@ -260,6 +268,9 @@ class Dense(Jacobian):
     def vjp_into(self, cotangents: Array, out: Array) -> None:
         m, n = self.weight.shape
         np.matmul(cotangents.reshape(-1, m), self.weight, out=out.reshape(-1, n))
+
+    def least(self, smallest: Callable[[Array], float]) -> float:
+        return CANCELLED * smallest(self.weight)
 
     def jvp(self, tangents: Array) -> Array:
         flat = tangents.reshape(-1, self.weight.shape[1]) @ self.weight.T
@@ -362,6 +373,9 @@ class Softmax(Jacobian):
 
     in_shape = out_shape
 
+    def least(self, smallest: Callable[[Array], float]) -> float:
+        return least_above_0(self.complement)
+
     def vjp(self, cotangents: Array) -> Array:
         others = np.zeros_like(cotangents)  # what lies left and right of each entry: subtracting it would lose digits
         others[..., 1:] = cotangents.cumsum(axis=2)[..., :-1]
@@ -395,6 +409,9 @@ class Gradient(Jacobian):
     @property
     def in_shape(self) -> Shape:  # type: ignore[override]
         return self.row.shape
+
+    def least(self, smallest: Callable[[Array], float]) -> float:
+        return least_above_0(self.row)
 
     def vjp(self, cotangents: Array) -> Array:
         return cotangents[:, None, None] * self.row

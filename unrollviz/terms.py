@@ -100,24 +100,26 @@ class TermSum:
 
     def add(self, place: Labels, rows: Array, jacobian: Jacobian, exponents: Exponents | None = None) -> None:
         """Add `jacobian.vjp(rows · 2^exponents)` to the labels at `place` (R,), all different."""
-        if exponents is not None or self._exponents is not None:
-            exponents = np.zeros(len(place), dtype=np.int64) if exponents is None else exponents
-            rows, exponents = self._at_common_power(place, rows, exponents)
+        scaled = exponents is not None or self._exponents is not None
         for before, last in jacobian.arrivals(rows):
+            if scaled and isinstance(last, Outer) and not last.x.any():
+                continue  # terms of 0 have no power of their own
+            these, powers = self._at_common_power(place, before, exponents) if scaled else (before, exponents)
             if isinstance(last, Outer):
-                self._outer.append((place, before, last.x, exponents))
-                self._bytes += before.nbytes
+                self._outer.append((place, these, last.x, powers))
+                self._bytes += these.nbytes
                 if len(self._outer) == self.GATHERED or self._bytes > self.GATHERED_BYTES:
                     self._multiply()
             else:
-                self._total[place] += last.vjp(before)
+                self._total[place] += last.vjp(these)
 
-    def _at_common_power(self, place: Labels, rows: Array, exponents: Exponents) -> tuple[Array, Exponents]:
+    def _at_common_power(self, place: Labels, rows: Array, exponents: Exponents | None) -> tuple[Array, Exponents]:
         """`rows` in the units of their sums, whose power of two grows where a row's is larger; and these powers."""
         if self._exponents is None:
             self._multiply()
             begun = self._total.reshape(len(self._total), -1).any(axis=1)
             self._exponents = np.where(begun, 0, _LOWEST)
+        exponents = np.zeros(len(place), dtype=np.int64) if exponents is None else exponents
         before = self._exponents[place]
         exponents = np.where(rows.reshape(len(rows), -1).any(axis=1), exponents, _LOWEST)
         common = np.maximum(before, exponents)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Mapping
+import math
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -10,12 +11,12 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from unrollviz.adjacency import arguments, nodes
+from unrollviz.adjacency import arguments
 from unrollviz.arrays import Array, arithmetic, beat, many_objects
 from unrollviz.charts import LeaveChart
 from unrollviz.composite import Composite, behind_first, common_slope, lean
-from unrollviz.graph import Graph, names_of
-from unrollviz.jacobians import Jacobian
+from unrollviz.graph import Graph
+from unrollviz.jacobians import Jacobian, least_above_0
 
 T = TypeVar("T")
 
@@ -116,7 +117,9 @@ class Way:
 
         with many_objects():
             heads = tuple((head, tuple(map(leaner, edges))) for head, edges in self.heads)
-        return replace(self, heads=heads, sloped=frozenset(slopes), begun={}, answers={})
+            small = _where_small((head, [(edge.tail, edge.jacobian) for edge in edges]) for head, edges in heads)
+            scaled = frozenset(small)
+        return replace(self, heads=heads, scaled=scaled, sloped=frozenset(slopes), begun={}, answers={})
 
     def beginning(self, loss: str) -> tuple[str, Array]:
         """The first node behind `loss` from which there are several ways on, or where rows may be scaled, and what a
@@ -211,24 +214,19 @@ KEPT = 12
 
 _UNASKED = object()
 
-EVERY = 8
-"""Steps of time after which rows that have become small are scaled up."""
-
-FAINT, SLIGHT = 1e-16, 1e-6
-"""A slope so small that rows are scaled at its step too, as those of saturated units are; and the largest entry of a
-weight so small that they are scaled at every step. EVERY larger ones leave a row far above 1e-308."""
+BITS = 512
+"""How far a row may shrink, in powers of two, until it is looked at again: one of the norm stacks.TINY, 2^-256, is then
+at 2^-768, and what it is multiplied by still leaves its digits above 2^-1022."""
 
 
 def scaled_nodes(graph: Graph) -> frozenset[str]:
-    """The nodes at which rows that have become small are scaled up; worked out once for a graph."""
+    """The nodes of a graph at which rows that have become small are scaled up; worked out once for a graph."""
     if graph not in _SCALED:
-        weights = [graph.nodes[name]["value"] for name in names_of(graph, "parameter")]
-        sizes = [float(np.abs(weight).max(initial=0.0)) for weight in weights if weight.ndim == 2]
-        slight = min((size for size in sizes if size > 0), default=1.0) <= SLIGHT
         _SCALED[graph] = frozenset(
-            name
-            for name, tails in arguments(graph).items()
-            if _is_scaled(nodes(graph)[name], tails, 1 if slight else EVERY)
+            _where_small(
+                (head, [(tail, edge["jacobian"]) for tail, keys in tails.items() for edge in keys.values()])
+                for head, tails in reversed(list(arguments(graph).items()))
+            )
         )
     return _SCALED[graph]
 
@@ -236,9 +234,23 @@ def scaled_nodes(graph: Graph) -> frozenset[str]:
 _SCALED: WeakKeyDictionary[Graph, frozenset[str]] = WeakKeyDictionary()
 
 
-def _is_scaled(node: Mapping[str, Any], tails: Mapping[str, Mapping[int, Mapping[str, Any]]], every: int) -> bool:
-    """Whether rows are scaled at a node computed from `tails`; at states they are after `every` steps of time."""
-    if node["role"] == "state" and node["time"] % every == 0:
-        return True
-    edges = (edge for keys in tails.values() for edge in keys.values())
-    return node["role"] != "loss" and any(edge["jacobian"].least < FAINT for edge in edges)
+def _where_small(heads: Iterable[tuple[str, Sequence[tuple[str, Jacobian]]]]) -> Iterator[str]:
+    """Those of some heads, in reverse topological order, where rows are scaled, so that none shrinks by more than BITS,
+    or by more than one edge does, in between. Each comes with its tails and the edges to them."""
+    weights: dict[int, float] = {}  # all steps have the same ones
+
+    def smallest(weight: Array) -> float:
+        if id(weight) not in weights:
+            weights[id(weight)] = least_above_0(weight)
+        return weights[id(weight)]
+
+    shrunk: dict[str, float] = {}  # in powers of two, at the worst, since rows have been scaled last
+    for head, edges in heads:
+        here = shrunk.pop(head, 0.0)
+        leasts = [jacobian.least(smallest) for _, jacobian in edges]
+        bits = [-math.log2(least) if least > 0 else math.inf for least in leasts]
+        if here > 0 and here + max(bits, default=-math.inf) > BITS:
+            yield head
+            here = 0.0
+        for (tail, _), more in zip(edges, bits, strict=True):
+            shrunk[tail] = max(shrunk.get(tail, 0.0), here + more)

@@ -115,13 +115,16 @@ class Ledger:
             norms, and no number of another is much larger than its row's norm.
     """
 
-    GATHERED = 32
+    FEWEST, MOST = 8, 32
+    """Arrivals that are gathered."""
 
-    def __init__(self, grid: Grid, powers: Sequence[int]) -> None:
+    def __init__(self, grid: Grid, powers: Sequence[int], units: int) -> None:
+        """`units`: how many numbers a row has whose figures are written down; what is gathered takes less room."""
         self._grid = grid
+        self._most = min(max(self.FEWEST, units // 3), self.MOST)
         self._powers = powers
         self._columns = [np.empty(len(grid)) for _ in powers]
-        self._gathered = [np.zeros((self.GATHERED, len(grid.classes))) for _ in powers]
+        self._gathered = [np.zeros((self._most, len(grid.classes))) for _ in powers]
         self._arrivals: list[tuple[Span, int, Exponents | None]] = []
 
     def room(self, span: Span) -> list[Array]:
@@ -132,7 +135,7 @@ class Ledger:
     def write(self, span: Span, rank: int, powers: Exponents | None) -> None:
         """What is in `room` are figures of some classes at one step, to be multiplied by 2^powers, (all classes,)."""
         self._arrivals.append((span, rank, powers))
-        if len(self._arrivals) == self.GATHERED:
+        if len(self._arrivals) == self._most:
             self._put_down()
 
     def columns(self) -> Sequence[Array]:
@@ -141,7 +144,8 @@ class Ledger:
         return self._columns
 
     def _put_down(self) -> None:
-        """Write what is gathered into the columns: the classes of all arrivals together, those of some one by one."""
+        """Write what is gathered into the columns: the classes of all arrivals row by row, where their steps follow one
+        another; the others number by number."""
         if not self._arrivals:
             return
         spans, ranks, _ = zip(*self._arrivals, strict=True)
@@ -153,7 +157,7 @@ class Ledger:
             self._copy(slice(first, last), steps)
         else:
             last = first
-        for side in (slice(low, min(first, high)), slice(max(last, first), high)):
+        for side in (slice(low, first), slice(max(last, first), high)):
             if side.start < side.stop:
                 among = np.arange(side.start, side.stop)
                 there = (starts[:, None] <= among) & (among < stops[:, None])
@@ -176,10 +180,11 @@ class Ledger:
                 scale_by_strides(blocks, powers[classes], self._powers)
 
     def _copy(self, classes: slice, steps: Labels) -> None:
-        """Write the figures of classes that are in all arrivals, at steps that follow one another."""
+        """Write the figures of classes that are in all arrivals, at steps that follow one another: in a column those of
+        a class then lie side by side, apart from those of others."""
         backwards = -1 if steps[0] > steps[-1] else 1
         rows = self._grid.rows(classes, int(steps.min()))
         for column, gathered in zip(self._columns, self._gathered, strict=True):
-            there = gathered[: len(steps), classes][::backwards]
-            among = len(column) - len(steps) + 1, len(steps)  # from every row on, as many as there are steps
-            np.ndarray(among, buffer=column, strides=column.strides * 2)[rows] = there.T
+            windows = len(column) - len(steps) + 1, len(steps)  # from every row on, as many as there are steps
+            windowed = np.ndarray(windows, buffer=column, strides=column.strides * 2)
+            windowed[rows] = gathered[: len(steps), classes][::backwards].T

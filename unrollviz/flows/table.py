@@ -55,7 +55,7 @@ def tabulated(way: Way, losses: Sequence[str], target: str, fold: Sequence[Fold]
     def arrivals(carrier: Carrier = COTANGENTS) -> Iterator[Arrival]:
         return sweep(way, losses, [target], fold, carrier, transient=True)
 
-    ledger = Ledger(grid, powers=(0, -whole.power))
+    ledger = Ledger(grid, (0, -whole.power), way.widest)
     lasts = (leg.last.jacobian for stop in way.stops for leg in stop.legs if leg.last is not None)
     measures = Measures(lasts, whole.direction)
     vanished = False
