@@ -358,7 +358,7 @@ def test_the_least_factor_of_several_edges_is_that_of_their_products():
     assert least(chained("y", [slope, weight, small], "x")) == pytest.approx(CANCELLED * 1e-26)
     assert least(Sloped(weight.weight, slope.slope)) == pytest.approx(CANCELLED * 1e-14)
     one_is_smaller = Composite("y", "x", (("y", "v", slope), ("y", "x", small), ("v", "x", slope)))
-    assert least(one_is_smaller) == pytest.approx(1e-18)
+    assert least(one_is_smaller) == 1e-12
     assert least(Gradient(np.array([[0.0, 1e-30]]))) == 1e-30
     assert least(softmax_jacobian(np.array([[0.0, 100.0]]))) == pytest.approx(np.exp(-100))
     assert least(InChart(small, None, None)) == 1e-12

@@ -326,7 +326,8 @@ def moderate_slopes_then_a_steep_one():
 def many_layers_of_moderate_slopes():
     net = uz.Network.init("elman", 2, 2, 2, layers=20, seed=1)
     net = net.replace(**{name: value + 16.0 for name, value in net.params.items() if name.endswith(".b")})
-    return uz.unroll(net, np.random.default_rng(0).normal(size=(24, 2)), np.zeros(24, dtype=int)), "l1.W"
+    inputs = np.random.default_rng(0).normal(size=(24, 2))
+    return uz.unroll(net, inputs, np.zeros(24, dtype=int), readout="last"), "l1.W"
 
 
 @pytest.mark.parametrize("make", [moderate_slopes_then_a_steep_one, many_layers_of_moderate_slopes])
@@ -337,7 +338,7 @@ def test_no_row_is_lost_between_two_scalings(make, monkeypatch):
     monkeypatch.setattr("unrollviz.way.BITS", 0)
     run, _ = make()
     expected = run.flow(weight, by="entry").log10_norms
-    assert np.isfinite(expected[1:]).all() and expected[1:].min() < -260
+    assert np.isfinite(expected[1:]).all() and expected[1:].min() < -340
     np.testing.assert_allclose(found.log10_norms, expected, atol=1e-9)
 
 

@@ -61,8 +61,8 @@ class Composite(Jacobian):
 
     def least(self, smallest: Callable[[Array], float]) -> float:
         at = {self.head: 1.0}
-        for head, tail, jacobian in self.edges:
-            at[tail] = min(at.get(tail, 1.0), at[head] * jacobian.least(smallest))
+        for head, tail, jacobian in self.edges:  # what comes on several paths is as large as the largest of it
+            at[tail] = max(at.get(tail, 0.0), at[head] * jacobian.least(smallest))
         return at[self.tail]
 
     @property

@@ -134,7 +134,7 @@ def least_above_0(values: Array) -> float:
     return least if least > 0 else float(sizes.min(initial=1.0, where=sizes > 0))
 
 
-CANCELLED = 2.0**-40
+CANCELLED = 2.0**-32
 """What may be left of a row where entries of a weight cancel, step after step; rounding leaves some 2^-53."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -117,8 +117,9 @@ class Way:
 
         with many_objects():
             heads = tuple((head, tuple(map(leaner, edges))) for head, edges in self.heads)
-            small = _where_small((head, [(edge.tail, edge.jacobian) for edge in edges]) for head, edges in heads)
-            scaled = frozenset(small)
+            scaled = frozenset(
+                _where_small({head: [(edge.tail, edge.jacobian) for edge in edges] for head, edges in heads})
+            )
         return replace(self, heads=heads, scaled=scaled, sloped=frozenset(slopes), begun={}, answers={})
 
     def beginning(self, loss: str) -> tuple[str, Array]:
@@ -222,21 +223,21 @@ at 2^-768, and what it is multiplied by still leaves its digits above 2^-1022.""
 def scaled_nodes(graph: Graph) -> frozenset[str]:
     """The nodes of a graph at which rows that have become small are scaled up; worked out once for a graph."""
     if graph not in _SCALED:
-        _SCALED[graph] = frozenset(
-            _where_small(
-                (head, [(tail, edge["jacobian"]) for tail, keys in tails.items() for edge in keys.values()])
-                for head, tails in reversed(list(arguments(graph).items()))
-            )
-        )
+        heads = {
+            head: [(tail, edge["jacobian"]) for tail, keys in tails.items() for edge in keys.values()]
+            for head, tails in reversed(list(arguments(graph).items()))
+            if tails
+        }
+        _SCALED[graph] = frozenset(_where_small(heads))
     return _SCALED[graph]
 
 
 _SCALED: WeakKeyDictionary[Graph, frozenset[str]] = WeakKeyDictionary()
 
 
-def _where_small(heads: Iterable[tuple[str, Sequence[tuple[str, Jacobian]]]]) -> Iterator[str]:
+def _where_small(heads: Mapping[str, Sequence[tuple[str, Jacobian]]]) -> Iterator[str]:
     """Those of some heads, in reverse topological order, where rows are scaled, so that none shrinks by more than BITS,
-    or by more than one edge does, in between. Each comes with its tails and the edges to them."""
+    or by more than one edge does, in between; given each head's tails and the edges to them."""
     weights: dict[int, float] = {}  # all steps have the same ones
 
     def smallest(weight: Array) -> float:
@@ -245,12 +246,16 @@ def _where_small(heads: Iterable[tuple[str, Sequence[tuple[str, Jacobian]]]]) ->
         return weights[id(weight)]
 
     shrunk: dict[str, float] = {}  # in powers of two, at the worst, since rows have been scaled last
-    for head, edges in heads:
+    due: set[str] = set()
+    for head, edges in heads.items():
         here = shrunk.pop(head, 0.0)
         leasts = [jacobian.least(smallest) for _, jacobian in edges]
         bits = [-math.log2(least) if least > 0 else math.inf for least in leasts]
-        if here > 0 and here + max(bits, default=-math.inf) > BITS:
+        if here > 0 and (head in due or here + max(bits) > BITS):
             yield head
             here = 0.0
+            # With its neighbours, or it would have to be done again for each row that comes from one of them.
+            due.update(name for name, so_far in shrunk.items() if so_far > BITS / 2)
         for (tail, _), more in zip(edges, bits, strict=True):
-            shrunk[tail] = max(shrunk.get(tail, 0.0), here + more)
+            if tail in heads:
+                shrunk[tail] = max(shrunk.get(tail, 0.0), here + more)
