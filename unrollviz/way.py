@@ -65,7 +65,6 @@ class Way:
         targets: where paths end.
         heads: in reverse topological order, each with its edges to a target or to another head; those to a target
             first, so that whoever takes arrivals has let go of older rows when new ones are made.
-        scaled: the nodes at which rows that have become small are scaled up.
         sloped: the heads whose rows already are multiplied by the slope by which all of their edges begin.
         begun: where the paths from a loss first part, and their one cotangent there; noted as losses are asked for.
         answers: what has been found out about the way for some losses, for the next sweep; see `answered`.
@@ -74,7 +73,6 @@ class Way:
     graph: Graph
     targets: frozenset[str]
     heads: tuple[tuple[str, tuple[Edge, ...]], ...]
-    scaled: frozenset[str]
     sloped: frozenset[str] = frozenset()
     begun: dict[str, tuple[str, Array]] = field(default_factory=dict)
     answers: dict[Hashable, Any] = field(default_factory=dict)
@@ -98,7 +96,7 @@ class Way:
                     inside.add(head)
                     kept.sort(key=lambda edge: edge.tail not in goals)
                     heads.append((head, tuple(kept)))
-        return cls(graph, goals, tuple(reversed(heads)), scaled_nodes(graph))
+        return cls(graph, goals, tuple(reversed(heads)))
 
     def lean(self) -> Way:
         """The same with less to do an edge: where all edges of a head begin by the same slope, as s_t's do by that of
@@ -117,10 +115,7 @@ class Way:
 
         with many_objects():
             heads = tuple((head, tuple(map(leaner, edges))) for head, edges in self.heads)
-            scaled = frozenset(
-                _where_small({head: [(edge.tail, edge.jacobian) for edge in edges] for head, edges in heads})
-            )
-        return replace(self, heads=heads, scaled=scaled, sloped=frozenset(slopes), begun={}, answers={})
+        return replace(self, heads=heads, sloped=frozenset(slopes), begun={}, answers={})
 
     def beginning(self, loss: str) -> tuple[str, Array]:
         """The first node behind `loss` from which there are several ways on, or where rows may be scaled, and what a
@@ -146,6 +141,15 @@ class Way:
             self.answers[question] = known
         found: T = known
         return found
+
+    @cached_property
+    def scaled(self) -> frozenset[str]:
+        """The nodes at which rows that have become small are scaled up."""
+        if not self.sloped:
+            return scaled_nodes(self.graph)
+        return frozenset(
+            _where_small({head: [(edge.tail, edge.jacobian) for edge in edges] for head, edges in self.heads})
+        )
 
     @cached_property
     def widest(self) -> int:
