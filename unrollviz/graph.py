@@ -144,14 +144,12 @@ class Tracer:
             attributes["coordinate"], attributes["scale"] = coordinate, out_scale
         jacobians = op.jacobians(value, *values, **constants)
         for position, (argument, jacobian) in enumerate(zip(arguments, jacobians, strict=True)):
-            tail, in_scale, local = argument.name, argument.scale, jacobian
-            if in_scale is not None and not op.reads_chart:
-                steps = ((full_name, "value", jacobian), ("value", tail, Diagonal(in_scale)))
-                local = Composite(full_name, tail, steps)
-            local = in_chart(local, out_scale, in_scale)
+            local = jacobian
+            if out_scale is not None or argument.scale is not None:
+                local = _charted(local, full_name, out_scale, argument, op.reads_chart)
             if entries:
                 local = _severed(local, entries)
-            put_edge(graph, tail, full_name, position, {"jacobian": local})
+            put_edge(graph, argument.name, full_name, position, {"jacobian": local})
         return Node(self, full_name, shown_value, attributes, out_scale)
 
     def _full_name(self, op_name: str, arguments: tuple[Node, ...], name: str | None) -> tuple[str, str]:
@@ -195,6 +193,15 @@ def _overridden(value: Array, entries: Mapping[tuple[int, ...], float]) -> Array
     for index, entry in entries.items():
         changed[index] = entry
     return changed
+
+
+def _charted(jacobian: Jacobian, head: str, out_scale: Array | None, argument: Node, reads_chart: bool) -> Jacobian:
+    """The edge from `argument` to `head`, one of which has a chart, as a sweep is to take it."""
+    scale = argument.scale
+    if scale is not None and not reads_chart:
+        steps = ((head, "value", jacobian), ("value", argument.name, Diagonal(scale)))
+        jacobian = Composite(head, argument.name, steps)
+    return in_chart(jacobian, out_scale, scale)
 
 
 def _severed(jacobian: Jacobian, entries: Mapping[tuple[int, ...], float]) -> Jacobian:
