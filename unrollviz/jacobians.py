@@ -78,7 +78,7 @@ class Jacobian(ABC):
     def least(self, smallest: Callable[[Array], float]) -> float:
         """The smallest factor by which a row that does not become 0 can be expected to shrink; 1 where it does not.
 
-        `smallest`: the smallest entry of a weight but for 0, at most 1."""
+        `smallest`: what `least_above_0` says of an array; asked once where many edges hold the same one."""
         return 1.0
 
     @property
@@ -220,7 +220,7 @@ class Diagonal(Jacobian):
     in_shape = out_shape
 
     def least(self, smallest: Callable[[Array], float]) -> float:
-        return least_above_0(self.slope)
+        return smallest(self.slope)
 
     def vjp(self, cotangents: Array) -> Array:
         if len(cotangents) == 1:
@@ -411,7 +411,7 @@ class Gradient(Jacobian):
         return self.row.shape
 
     def least(self, smallest: Callable[[Array], float]) -> float:
-        return least_above_0(self.row)
+        return smallest(self.row)
 
     def vjp(self, cotangents: Array) -> Array:
         return cotangents[:, None, None] * self.row

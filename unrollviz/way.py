@@ -242,12 +242,12 @@ _SCALED: WeakKeyDictionary[Graph, frozenset[str]] = WeakKeyDictionary()
 def _where_small(heads: Mapping[str, Sequence[tuple[str, Jacobian]]]) -> Iterator[str]:
     """Those of some heads, in reverse topological order, where rows are scaled, so that none shrinks by more than BITS,
     or by more than one edge does, in between; given each head's tails and the edges to them."""
-    weights: dict[int, float] = {}  # all steps have the same ones
+    known: dict[int, float] = {}  # all steps have the same weights, all edges that begin at a node the same slope
 
-    def smallest(weight: Array) -> float:
-        if id(weight) not in weights:
-            weights[id(weight)] = least_above_0(weight)
-        return weights[id(weight)]
+    def smallest(values: Array) -> float:
+        if id(values) not in known:
+            known[id(values)] = least_above_0(values)
+        return known[id(values)]
 
     shrunk: dict[str, float] = {}  # in powers of two, at the worst, since rows have been scaled last
     due: set[str] = set()
