@@ -3,7 +3,7 @@
 Every row of cotangents must be multiplied by W at each step back: T²/2 rows, d² multiplications and as many additions
 each. These products alone, at the rate that the machine's own matrix product reaches in the same run, are the limit;
 times are printed as multiples of it. Everything runs interleaved, on one thread; CPU time of all threads is counted, so
-that neither another program nor a second thread changes the result.
+that neither another program nor a second thread changes the result. What a second core gains is measured apart from it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from functools import partial
 
 import click
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 import unrollviz as uz
 from benchmarks.rivals import (
@@ -29,7 +30,7 @@ from benchmarks.rivals import (
     torch_by_loss,
     unrollviz_answer,
 )
-from unrollviz.arrays import arithmetic
+from unrollviz.arrays import arithmetic, cores
 from unrollviz.draw.text import table
 
 SIZES = ((200, 128), (1000, 128), (1000, 512), (3000, 64))
@@ -42,8 +43,9 @@ HEADINGS = ("cell", "T", "d", "limit, s", "unrollviz", "NumPy", "PyTorch", "JAX"
 
 def main() -> None:
     """Print the tables."""
-    with click.progressbar([*(("elman", *size) for size in SIZES), *GATED], label="timing", file=sys.stderr) as cases:
-        rows = [measured(*case) for case in cases]
+    cases = [*(("elman", *size) for size in SIZES), *GATED]
+    with threadpool_limits(1), click.progressbar(cases, label="timing", file=sys.stderr) as bar:
+        rows = [measured(*case) for case in bar]
     print("\n".join(table(HEADINGS, rows, left=(0,))))
     print(
         "flow by temporal of the recurrent weight (LSTM W_f, GRU W_n), float64, one instance, n = k = 16; median CPU "
@@ -51,7 +53,9 @@ def main() -> None:
         "written for this one cell, JAX compiled before; PyTorch batched and by loss: autograd with "
         "is_grads_batched, or one loss at a time\n"
     )
-    print("\n".join(growth()))
+    with threadpool_limits(1):
+        lines = growth()
+    print("\n".join([*lines, on_all_cores(1000, 512)]))
 
 
 def network(cell: str, steps: int, units: int) -> uz.Run:
@@ -127,6 +131,21 @@ def growth() -> list[str]:
         *(memory(2000, units) for units in (64, 512)),
         f"unroll, T = 10,000, d = 64: {unrolled:.1f} s; its graph at level state {contracted:.1f} s more",
     ]
+
+
+def on_all_cores(steps: int, units: int) -> str:
+    """How long a flow with large products takes by the clock, on one core and on as many as linear algebra may use."""
+    run = network("elman", steps, units)
+    seconds: dict[int, list[float]] = {}
+    with arithmetic():
+        most = cores()
+    for many in (1, most) * 3:
+        with threadpool_limits(many):
+            start = time.perf_counter()
+            run.flow("W", by="temporal")
+            seconds.setdefault(many, []).append(time.perf_counter() - start)
+    found = ", ".join(f"{statistics.median(times):.1f} s on {many}" for many, times in seconds.items())
+    return f"flow at T = {steps:,}, d = {units} by the clock, by the number of cores: {found}"
 
 
 def unrolling(steps: int, units: int) -> tuple[float, float]:

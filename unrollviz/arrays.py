@@ -7,7 +7,7 @@ import gc
 import math
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -25,7 +25,7 @@ Shape = tuple[int, ...]
 
 @contextmanager
 def arithmetic() -> Iterator[None]:
-    """Compute quietly, for results are checked to be finite; and on one thread.
+    """Compute quietly, for results are checked to be finite; and on one thread, but for what `products` shares out.
 
     A sweep is many small matrix products. Sharing each among threads gains little where the machine is idle, and was
     seen to take 5 to 75 times as long where it is busy."""
@@ -46,10 +46,12 @@ class _OneThread:
         self._lock = threading.Lock()
         self._inside = 0
         self._limiter: Any = None
+        self.cores = 1  # on how many threads linear algebra ran before
 
     def __enter__(self) -> None:
         with self._lock:
             if self._inside == 0:
+                self.cores = min((lib.num_threads or 1 for lib in _blas()), default=1)
                 self._limiter = _controller().limit(limits=1, user_api="blas")
             self._inside += 1
 
@@ -57,10 +59,17 @@ class _OneThread:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
+                self.cores = 1
                 self._limiter.restore_original_limits()
 
 
 _ONE_THREAD = _OneThread()
+
+
+def cores() -> int:
+    """On how many cores a large job may be done: on as many threads as linear algebra has outside `arithmetic()`, which
+    is for the user to say (threadpoolctl, OPENBLAS_NUM_THREADS and the like); 1 elsewhere."""
+    return _ONE_THREAD.cores
 
 
 class _Thread(threading.local):
@@ -148,3 +157,8 @@ def many_objects() -> Iterator[None]:
 @cache
 def _controller() -> ThreadpoolController:
     return ThreadpoolController()
+
+
+def _blas() -> Sequence[Any]:
+    """The libraries of linear algebra that are loaded."""
+    return [lib for lib in _controller().lib_controllers if lib.user_api == "blas"]

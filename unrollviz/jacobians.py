@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unrollviz.arrays import Array, Shape, room
+from unrollviz.products import product
 
 
 class Jacobian(ABC):
@@ -262,12 +263,12 @@ class Dense(Jacobian):
         if len(cotangents) == 1:
             return np.asarray(cotangents[0] @ self.weight)[None]
         flat = cotangents.reshape(-1, self.weight.shape[0])
-        pulled = np.matmul(flat, self.weight, out=room((len(flat), self.weight.shape[1])))
+        pulled = product(flat, self.weight, room((len(flat), self.weight.shape[1])))
         return pulled.reshape(len(cotangents), *self.in_shape)
 
     def vjp_into(self, cotangents: Array, out: Array) -> None:
         m, n = self.weight.shape
-        np.matmul(cotangents.reshape(-1, m), self.weight, out=out.reshape(-1, n))
+        product(cotangents.reshape(-1, m), self.weight, out.reshape(-1, n))
 
     def least(self, smallest: Callable[[Array], float]) -> float:
         return CANCELLED * smallest(self.weight)
