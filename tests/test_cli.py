@@ -515,7 +515,7 @@ def test_help_names_every_choice():
     for command in COMMANDS:
         assert f"\n  {command} " in overview
     files = {file.stem for file in Path(unrollviz.cli.__path__[0]).glob("*.py")}
-    assert set(COMMANDS) == files - {"__init__", "model", "options", "rows", "terminal"}
+    assert set(COMMANDS) == files - {"__init__", "model", "options", "proposals", "rows", "terminal"}
 
 
 @pytest.mark.parametrize(

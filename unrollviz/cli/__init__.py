@@ -42,6 +42,15 @@ COMMANDS = (
 class Commands(click.Group):
     """The commands in that order, imported when they are called; and the nearest where one is mistyped."""
 
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except UnrollvizError as error:
+            from unrollviz.cli.proposals import completed
+
+            error.args = (completed(str(error), ctx),)
+            raise
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*COMMANDS, *self.commands]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from unrollviz.cli.proposals import note_given
 from unrollviz.cli.terminal import note, waiting
 from unrollviz.errors import BadFile, UnrollvizError
 from unrollviz.names import clean
@@ -150,4 +151,5 @@ def tell_invented(experiment: Experiment) -> None:
 def build(**options: Any) -> Run:
     """The same, for a command that prints: to its end, a terminal is told where work takes long."""
     click.get_current_context().with_resource(waiting())
+    note_given()
     return unrolled(**options)

@@ -21,6 +21,7 @@ from unrollviz.cli.options import (
     param_option,
     unit_detail_option,
 )
+from unrollviz.cli.proposals import completed
 from unrollviz.cli.rows import check_rows, rows_option, write_rows
 from unrollviz.cli.terminal import progress, say, say_json
 from unrollviz.errors import UnrollvizError
@@ -102,7 +103,7 @@ def paths(
     elif as_json:
         say_json(answer.report())
     else:
-        say(answer.text())
+        say(map(completed, answer.text()))
 
 
 @dataclass(frozen=True)
@@ -162,11 +163,13 @@ def _weighed(found: PathSet, top: int, by: str, budget: int | None, terms: bool)
 
 def _listed(run: Run, found: PathSet, limit: int | None, terms: bool, whole: bool) -> _Answer:
     """The first paths; all of them where the `whole` set goes to JSON or to a file and no limit is given."""
+    from unrollviz.draw.text import integer
     from unrollviz.report.paths import paths_json, paths_text
 
     part = found if limit is None and whole else found[: ROWS if limit is None else limit]
+    more = "" if part.count == found.count else f"there are {integer(found.count)} in all; "
     part.check_limit(
-        "give --limit N for the first ones, --top 12 for the heaviest, or take them together with "
+        f"{more}give --limit N for the first ones, --top 12 for the heaviest, or take them together with "
         "unrollviz flow --by lag"
     )
     if whole:

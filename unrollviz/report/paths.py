@@ -58,6 +58,7 @@ def top_json(paths: PathSet, heaviest: Heaviest[Path], terms: bool) -> Json:
         "top": {
             "by": heaviest.by,
             "exact": heaviest.exact,
+            "certain": len(heaviest) if heaviest.exact else heaviest.certain,
             "bound": exact(heaviest.bound),
             "log10_bound": exact(heaviest.log10_bound),
             "expansions": heaviest.expansions,
@@ -73,7 +74,8 @@ def top_text(paths: PathSet, heaviest: Heaviest[Path]) -> list[str]:
     if paths.count == 0:
         return _no_path(paths)
     symbol = derivative(of_losses(paths.losses, paths.graph), paths.target)
-    what = f"the heaviest of {_counted(paths.count)}" if len(heaviest) < paths.count else _counted(paths.count)
+    best = "the heaviest of" if heaviest.exact else "the heaviest found of"
+    what = f"{best} {_counted(paths.count)}" if len(heaviest) < paths.count else _counted(paths.count)
     listable = paths.listable
     places = ([str(place)] for place in range(1, len(heaviest) + 1))
     rows = [[*place, *row] for place, row in zip(places, _rows(heaviest, numbered=listable), strict=True)]
@@ -94,7 +96,9 @@ def _coverage(paths: PathSet, heaviest: Heaviest[Path]) -> list[str]:
     if not len(heaviest) < paths.count or left.log10_norm <= total.log10_norm - log10(2):
         return [line]
     question = f"unrollviz flow --param {paths.target}" + (f" --loss {paths.losses[0]}" if _one_loss(paths) else "")
-    return [line, f"             most of it is in the sum of the others: {question} --by lag, or --by route"]
+    one_lag = _one_loss(paths) and paths.graph.nodes[paths.target]["time"] is not None
+    ways = "--by uses" if one_lag else "--by lag, or --by uses"
+    return [line, f"             most of it is in the sum of the others: {question} {ways}"]
 
 
 def _one_loss(paths: PathSet) -> bool:
