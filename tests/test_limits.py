@@ -1,6 +1,8 @@
 """Limits of listing and of memory: refused with what to do, raised on request, and only for as long as was said."""
 
 import json
+import re
+import shlex
 
 import numpy as np
 import pytest
@@ -102,3 +104,105 @@ def test_reversed_sets_are_swept_in_blocks(article, monkeypatch):
     monkeypatch.setattr(type(paths), "_table", lambda self, start, stop: swept.append((start, stop)) or forward)
     list(paths[::-1]._blocks())
     assert len(swept) < 10
+
+
+def proposed(text: str) -> list[str]:
+    """The first command that a text proposes, as words."""
+    found = re.search(r"unrollviz ((?:flow|paths) .*?)(?:; or raise|, or |$)", text, re.MULTILINE)
+    assert found is not None, text
+    return shlex.split(found[1])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        (
+            "paths",
+            "--cell",
+            "lstm",
+            "--text",
+            "a 'long' text; of (some) letters, of which there are too many",
+            "--json",
+        ),
+        (
+            "paths",
+            "--cell",
+            "gru",
+            "--steps",
+            "15",
+            "--max-paths",
+            "5",
+            "--loss",
+            "L4",
+            "--loss",
+            "L5",
+            "--param",
+            "W_z",
+        ),
+        ("paths", "--cell", "lstm", "--bidirectional", "--steps", "40", "--seed", "3"),
+        ("paths", "--cell", "lstm", "--steps", "60", "--top", "3"),
+    ],
+)
+def test_a_command_that_is_proposed_answers_the_same_question(given):
+    """Word for word as it is written, on the network and the data that were asked about."""
+    refused = run_cli(*given)
+    words = proposed(refused.stderr + refused.stdout)
+    answer = run_cli(*words, "--json")
+    assert answer.returncode == 0, answer.stderr
+    found = json.loads(answer.stdout)
+    count = sum(row["count"] for row in found["rows"])
+    said = re.search(r"([\d,]{6,}) paths are more|there are ([\d,]+) in all|a sum over ([\d,]+)", refused.stderr)
+    if said is not None:
+        assert count == int(next(number for number in said.groups() if number).replace(",", ""))
+    heaviest = run_cli(*given[: given.index("--top")] if "--top" in given else given, "--top", "1", "--json")
+    if heaviest.returncode == 0:
+        asked = json.loads(heaviest.stdout)
+        assert (asked["param"], asked["count"]) == (found["param"], count)
+        assert asked["total_norm"] == pytest.approx(found["total_norm"], rel=1e-12)
+
+
+def test_a_proposed_command_keeps_the_file_and_what_it_names_itself(tmp_path):
+    uz.Network.init("lstm", seed=2).save(tmp_path / "a model.npz")
+    refused = run_cli("paths", str(tmp_path / "a model.npz"), "--steps", "30", "--param", "W_i", "--top", "2")
+    assert f"unrollviz flow '{tmp_path / 'a model.npz'}' --steps 30 --param W_i --by lag" in refused.stdout
+    one_lag = run_cli("paths", "--cell", "lstm", "--steps", "30", "--param", "h3", "--loss", "L30", "--top", "2")
+    assert "unrollviz flow --steps 30 --cell lstm --param h3 --loss L30 --by uses" in one_lag.stdout
+    other = run_cli(
+        "paths", "--cell", "lstm", "--steps", "60", "--param", "h1", "--loss", "L60", "--top", "2", "--budget", "1"
+    )
+    assert "the heaviest found of" in other.stdout and "bounded" in other.stdout
+    report = json.loads(run_cli("paths", "--steps", "30", "--top", "2", "--json").stdout)
+    assert report["top"]["exact"] and report["top"]["certain"] == 2
+
+
+def test_a_network_of_more_parameters_than_fit_is_refused_before_it_is_drawn(monkeypatch):
+    refused = run_cli("flow", "--cell", "lstm", "--hidden", "100000")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("unrollviz: error: 40,002,400,004 parameters take 298.0 GiB, the limit is 1 GiB; ")
+    monkeypatch.setattr("unrollviz.network.MEMORY_LIMIT", 8 * 32)
+    assert uz.Network.init("elman", 2, 3, 2).count_parameters().total == 26
+    with pytest.raises(UnrollvizError, match=r"52 parameters .*uz.limits\(memory=416\)"):
+        uz.Network.init("elman", 2, 5, 2)
+    with uz.limits(memory=416):
+        uz.Network.init("elman", 2, 5, 2)
+    with uz.limits(memory=1):  # raises the limit, and does not lower it
+        uz.Network.init("elman", 2, 3, 2)
+
+
+def test_a_longer_sequence_is_unrolled_where_that_is_said(monkeypatch):
+    monkeypatch.setattr("unrollviz.unrolled.MEMORY_LIMIT", 100_000)
+    with pytest.raises(UnrollvizError, match="unrolling 60 steps takes about 0 GiB") as caught:
+        long(60)
+    needed = int(re.search(r"memory=(\d+)", str(caught.value))[1])
+    with uz.limits(memory=needed):
+        assert long(60).steps == 60
+    with uz.limits(memory=needed - 1), pytest.raises(UnrollvizError):
+        long(60)
+
+
+def test_what_is_refused_says_how_much_there_is_and_names_no_way_that_was_taken():
+    with uz.limits(memory=500), pytest.raises(UnrollvizError, match=r"lag gives up to 80 rows.*take entry or loss, or"):
+        long(40).flow("W", by="lag")
+    run = uz.article(cell="lstm")
+    with uz.limits(memory=500), pytest.raises(UnrollvizError, match=r"there are 46,?\d* paths in all|\d+ paths in all"):
+        run.flow("W_f", by="route:weights,highway")

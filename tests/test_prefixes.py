@@ -433,8 +433,8 @@ def test_the_text_says_how_to_go_on(article):
     tree = article.tree(None, "W")
     lines = tree_text(tree, tree.root, 1, 0.05, 99)
     assert any(line.endswith("├─ L₂ → ŷ₂ → s₂ → ⋯") for line in lines)
-    assert "  --at L2,yhat2 begins at the heaviest of them" not in lines
-    assert "  --at L2 begins at the heaviest of them" in lines
+    assert "  --at L2,yhat2 begins at the heaviest that is named" not in lines
+    assert "  --at L2 begins at the heaviest that is named" in lines
     said = "⋯ goes on: branches below 5.0 % (--min-share), beyond 99 of one parent (--limit), 1 levels down (--depth)"
     assert said in lines
 

@@ -4,6 +4,7 @@ Every limit is a constant where it is used, with a reason. What is said here tak
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -30,3 +31,9 @@ def paths_allowed(constant: int) -> int:
 def memory_allowed(constant: int) -> int:
     """How many bytes may be taken: the `constant`, if nothing else has been said."""
     return _SAID.get("memory", constant)
+
+
+def raising_memory(needed: int) -> str:
+    """How whoever has been refused so many bytes gets them."""
+    gib = math.ceil(100 * needed / 2**30) / 100
+    return f"raise it, --max-gib {gib:g} or uz.limits(memory={needed})"

@@ -11,9 +11,10 @@ from typing import Any, Self
 
 import numpy as np
 
+from unrollviz.allowance import memory_allowed, raising_memory
 from unrollviz.arrays import Array, Shape
 from unrollviz.cells import CELLS
-from unrollviz.errors import NonFinite, ShapeError, UnknownName
+from unrollviz.errors import NonFinite, ShapeError, UnknownName, UnrollvizError
 from unrollviz.ops import ACTIVATIONS
 
 Generator = np.random.Generator
@@ -202,6 +203,7 @@ class Network:
         Raises:
             UnknownName: for an unknown cell, activation or scheme.
             ShapeError: where a size is below 1.
+            UnrollvizError: where the parameters would take more than MEMORY_LIMIT bytes.
         """
         check_choice(cell, activation, layers)
         if scheme not in SCHEMES:
@@ -212,6 +214,7 @@ class Network:
         rng = np.random.default_rng(seed)
         draw = SCHEMES[scheme]
         shapes = parameter_shapes(cell, inputs, hidden, outputs, layers, bidirectional)
+        check_memory(sum(math.prod(shape) for shape in shapes.values()))
         params = {name: draw(rng, name.rpartition(".")[2], shape, hidden) for name, shape in shapes.items()}
         if learn_initial:
             stack = layers_of(layers, bidirectional)
@@ -294,6 +297,21 @@ def check_choice(cell: str, activation: str, layers: int) -> None:
         kind = "activation" if CELLS[cell].activations else f"activation of the {cell} cell"
         raise UnknownName(kind, activation, valid)
     check_whole("layers", layers, 1)
+
+
+MEMORY_LIMIT = 2**30
+"""Bytes that parameters may take: with more of them a single product takes seconds."""
+
+
+def check_memory(parameters: int) -> None:
+    """Raise UnrollvizError where so many parameters would take more than MEMORY_LIMIT bytes, or than have been allowed
+    where that is more."""
+    size, limit = 8 * parameters, max(MEMORY_LIMIT, memory_allowed(MEMORY_LIMIT))
+    if size > limit:
+        raise UnrollvizError(
+            f"{parameters:,} parameters take {size / 2**30:,.1f} GiB, the limit is {limit / 2**30:g} GiB; give fewer "
+            f"units or layers, or {raising_memory(size)}"
+        )
 
 
 def check_whole(what: str, number: object, least: int) -> None:

@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 import numpy as np
 import numpy.typing as npt
 
+from unrollviz.allowance import memory_allowed, raising_memory
 from unrollviz.arrays import Array, arithmetic, many_objects
 from unrollviz.batch import Batch, checked
 from unrollviz.cells import CELLS, Parameters, States
@@ -283,14 +284,16 @@ _BYTES_PER_GATE = 25_000
 
 
 def check_size(network: Network, steps: int, instances: int) -> None:
-    """Raise UnrollvizError where the graph of so many steps would take more than MEMORY_LIMIT bytes."""
+    """Raise UnrollvizError where the graph of so many steps would take more than MEMORY_LIMIT bytes, or than have been
+    allowed where that is more."""
     matrices = sum(value.ndim == 2 for value in network.params.values())
     numbers = instances * (network.inputs + 4 * matrices * network.hidden + 5 * network.outputs)
     needed = steps * (_BYTES_PER_GATE * matrices // 2 + 8 * numbers)
-    if needed > MEMORY_LIMIT:
+    limit = max(MEMORY_LIMIT, memory_allowed(MEMORY_LIMIT))
+    if needed > limit:
         raise UnrollvizError(
-            f"unrolling {steps:,} steps takes about {needed / 2**30:,.0f} GiB, the limit is "
-            f"{MEMORY_LIMIT / 2**30:.0f} GiB; give a shorter sequence, fewer instances or fewer units"
+            f"unrolling {steps:,} steps takes about {needed / 2**30:,.0f} GiB, the limit is {limit / 2**30:g} GiB; "
+            f"give a shorter sequence, fewer instances or fewer units, or {raising_memory(needed)}"
         )
 
 

@@ -315,7 +315,7 @@ RULES: tuple[Rule, ...] = (
         0.95,
         "cosine < {limit:g} at the τ given (--truncate)",
         _TRUNCATED,
-        (("any", "truncate later: try the reach of 99 %"),),
+        (("any", "truncate later: take a τ from which on the cosine stays near 1"),),
         evidence.truncation_bias,
     ),
     Rule(
@@ -325,7 +325,7 @@ RULES: tuple[Rule, ...] = (
         0.95,
         "cosine < {limit:g} at the reach of 90 %",
         _TRUNCATED,
-        (("any", "do not truncate there: try the reach of 99 %"),),
+        (("any", "do not truncate there: take a τ from which on the cosine stays near 1"),),
         evidence.heavy_tail,
     ),
     Rule(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unrollviz.allowance import memory_allowed
+from unrollviz.allowance import memory_allowed, raising_memory
 from unrollviz.arrays import Array, Labels
 from unrollviz.errors import UnrollvizError
 from unrollviz.export import LISTED, Table
@@ -155,8 +155,10 @@ def check_rows(rows: int, by: str) -> None:
     allowed = memory_allowed(0)
     limit = allowed // _ROW if allowed else ROW_LIMIT
     if rows > limit:
+        others = [name for name in ("lag", "entry", "loss") if name != by]
         raise UnrollvizError(
-            f"{by} gives up to {rows:,} rows, the limit is {limit:,}; take lag, entry or loss, or fewer losses"
+            f"{by} gives up to {rows:,} rows, the limit is {limit:,}; take {' or '.join(others)}, or fewer losses, or "
+            f"{raising_memory(rows * _ROW)}"
         )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from unrollviz.allowance import memory_allowed
 from unrollviz.arrays import Array, Labels, Shape, arithmetic
 from unrollviz.carriers import COUNTS, SMALL_COUNTS
+from unrollviz.counts import integer
 from unrollviz.errors import UnrollvizError
 from unrollviz.flows.table import STACK_LIMIT, Figures
 from unrollviz.gradient import Total, count_paths
@@ -48,7 +49,8 @@ def fold_rows(way: Way, losses: Sequence[str], target: str, fold: Sequence[Fold]
 
     Raises UnrollvizError where there are more labels at one node than LABEL_LIMIT, or more rows than fit into
     STACK_LIMIT."""
-    small = count_paths(way, losses, target) < 2**62
+    paths = count_paths(way, losses, target)
+    small = paths < 2**62
     by_edges = any(column.cross for column in fold)
     found: list[Arrival] = []
     rows, limit = 0, memory_allowed(STACK_LIMIT)
@@ -57,10 +59,11 @@ def fold_rows(way: Way, losses: Sequence[str], target: str, fold: Sequence[Fold]
         rows += len(arrival.rows)
         wide = 8 * len(arrival.rows) * way.graph.nodes[arrival.edge.head]["value"].size
         if max(wide, rows * row_size) > limit or (by_edges and len(arrival.rows) > LABEL_LIMIT):
+            at = f"{len(arrival.rows):,} of the paths through node {arrival.edge.head} alone"
             raise UnrollvizError(
-                f"there are too many different labels, {len(arrival.rows):,} of paths through {arrival.edge.head}; "
-                "count kinds of edges together, as route:weights,highway does, or only whether they are used, as "
-                "uses:weights,highway does (diagnose says how often each is)"
+                f"there are too many different labels, {at}, the limit is {LABEL_LIMIT:,} and {limit / 2**30:g} GiB; "
+                f"there are {integer(paths)} paths in all; count kinds of edges together, as route:weights,highway "
+                "does, or only whether they are used, as uses:weights,highway does (diagnose says how often each is)"
             )
         found.append(arrival)
     places = Places.of([arrival.labels for arrival in found]) if found else Places.none(len(fold))

@@ -103,6 +103,9 @@ def flow_text(run: Run, flow: Flow, loss: str | None, rows: int, cut: Truncation
         difference = float(np.abs(flow.terms.sum(axis=0) - reverse).max()) / scale if scale > 0 else 0.0
         verdict = "✓ equal" if difference <= BOUNDS["paths_vs_reverse"] else "✗ NOT EQUAL"
         lines.append(f"reverse sweep:   norm {number(frobenius(reverse))}, {verdict} ({difference:.0e})")
+    elif not vanished:
+        numbers = f"{every:,} terms of {flow.gradient.size:,} numbers"
+        lines.append(f"reverse sweep:   not compared here, where it would take {numbers}; unrollviz check compares")
     if "lag" in flow.columns:
         lines.append(_reach(flow))
     if cut is not None:

@@ -147,5 +147,5 @@ def _notes(tree: PrefixTree, branches: Sequence[Branch], depth: int, min_share: 
         notes.append(f"⋯ goes on: {light}, {depth} levels down (--depth)")
     named = max((b for b in closed if b.chain and b.depth), key=lambda branch: abs(branch.share), default=None)
     if named is not None:
-        notes.append(f"  --at {shlex.quote(','.join(named.chain[0].nodes))} begins at the heaviest of them")
+        notes.append(f"  --at {shlex.quote(','.join(named.chain[0].nodes))} begins at the heaviest that is named")
     return notes
