@@ -286,6 +286,13 @@ def test_reach_counts_steps_in_either_direction():
         assert f"reach, by Σ‖row‖: {said}" in flow_text(run, flow, None, 40)
 
 
+def test_a_flow_says_when_its_sum_is_not_compared(article, monkeypatch):
+    monkeypatch.setattr("unrollviz.report.flow._SUMMED", 5 * 9)
+    lines = flow_text(article, article.flow("W", by="lag"), None, 40)
+    said = "reverse sweep:   not compared here, where it would take 5 terms of 9 numbers; unrollviz check compares"
+    assert said in lines
+
+
 @pytest.mark.parametrize("size", [1e-100, 1e100])
 def test_norms_beside_the_verdict_are_those_of_the_flow(size):
     net = uz.Network.init("elman", 2, 2, 2, activation="identity", seed=0)
