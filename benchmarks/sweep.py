@@ -139,6 +139,7 @@ def on_all_cores(steps: int, units: int) -> str:
     seconds: dict[int, list[float]] = {}
     with arithmetic():
         most = cores()
+    run.flow("W", by="temporal")  # what a run keeps from its first flow is there
     for many in (1, most) * 3:
         with threadpool_limits(many):
             start = time.perf_counter()
