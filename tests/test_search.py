@@ -578,7 +578,7 @@ def test_top_as_json():
     assert found["count"] > 10**40
     assert found["cancellation"] is None
     logs = {"log10_bound", "log10_residual_norm"}
-    assert set(found["top"]) == {"by", "exact", "bound", "expansions", "coverage", "residual_norm"} | logs
+    assert set(found["top"]) == {"by", "exact", "certain", "bound", "expansions", "coverage", "residual_norm"} | logs
     assert (found["top"]["by"], found["top"]["exact"]) == ("share", True)
     shares = [path["share"] for path in found["paths"]]
     assert found["top"]["coverage"] == pytest.approx(sum(shares))
@@ -600,7 +600,7 @@ def test_top_that_runs_out_of_budget_says_how_much_it_may_have_missed():
     lines = output(*LONG, "--loss", "L100", "--param", "x1", "--top", "3", "--budget", "2").splitlines()
     assert lines[-1].startswith("certificate  bounded: any path missed has norm at most ")
     assert "--budget N looks at more" in lines[-1]
-    assert "unrollviz flow --param x1 --loss L100 --by lag, or --by route" in lines[-2]
+    assert "--param x1 --loss L100 --by uses" in lines[-2]
 
 
 def test_top_of_few_paths_and_of_one():
@@ -625,7 +625,10 @@ def test_past_the_limit_the_first_paths_are_listed_at_once():
         (["--budget", "3"], "give --top N too"),
         (["--terms"], "give --json or -o FILE.json too"),
         (["--top", "3", "--budget", "-1"], "--budget"),
-        (["--json", *LONG[1:]], "--top 12 for the heaviest, or take them together with unrollviz flow --by lag"),
+        (
+            ["--json", *LONG[1:]],
+            "--top 12 for the heaviest, or take them together with unrollviz flow --steps 100 --cell lstm",
+        ),
     ],
 )
 def test_options_that_would_do_nothing_are_refused(arguments, said):
