@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from unrollviz.arrays import Array, Shape, room
-from unrollviz.jacobians import CANCELLED, Dense, Diagonal, Identity, Jacobian, frobenius
+from unrollviz.jacobians import Dense, Diagonal, Identity, Jacobian, frobenius
 
 
 def scaled(jacobian: Jacobian, factors: Array) -> Jacobian:
@@ -190,7 +190,7 @@ class Sloped(Jacobian):
         return self.slope.shape
 
     def least(self, smallest: Callable[[Array], float]) -> float:
-        return CANCELLED * smallest(self.weight) * smallest(self.slope)
+        return Dense(self.weight, len(self.slope)).least(smallest) * smallest(self.slope)
 
     def vjp(self, cotangents: Array) -> Array:
         if len(cotangents) == 1:

@@ -214,7 +214,7 @@ class Network:
         rng = np.random.default_rng(seed)
         draw = SCHEMES[scheme]
         shapes = parameter_shapes(cell, inputs, hidden, outputs, layers, bidirectional)
-        check_memory(sum(math.prod(shape) for shape in shapes.values()))
+        check_count(sum(math.prod(shape) for shape in shapes.values()))
         params = {name: draw(rng, name.rpartition(".")[2], shape, hidden) for name, shape in shapes.items()}
         if learn_initial:
             stack = layers_of(layers, bidirectional)
@@ -303,7 +303,7 @@ MEMORY_LIMIT = 2**30
 """Bytes that parameters may take: with more of them a single product takes seconds."""
 
 
-def check_memory(parameters: int) -> None:
+def check_count(parameters: int) -> None:
     """Raise UnrollvizError where so many parameters would take more than MEMORY_LIMIT bytes, or than have been allowed
     where that is more."""
     size, limit = 8 * parameters, max(MEMORY_LIMIT, memory_allowed(MEMORY_LIMIT))
