@@ -26,11 +26,11 @@ def put_node(graph: nx.MultiDiGraph, name: str, attributes: dict[str, Any]) -> N
 
 def put_edge(graph: nx.MultiDiGraph, tail: str, head: str, key: int, attributes: dict[str, Any]) -> None:
     """`graph.add_edge(tail, head, key, **attributes)` for an edge that is not there yet, between nodes that are."""
-    heads = graph._succ[tail]
-    if head in heads:
-        heads[head][key] = attributes
+    tails = graph._pred[head]
+    if tail in tails:  # which are few, where the heads of a parameter are many
+        tails[tail][key] = attributes
     else:
-        heads[head] = graph._pred[head][tail] = {key: attributes}
+        graph._succ[tail][head] = tails[tail] = {key: attributes}
 
 
 def arguments(graph: nx.MultiDiGraph) -> Neighbours:

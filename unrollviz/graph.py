@@ -142,9 +142,8 @@ class Tracer:
         if chart is not None:
             out_scale = chart.scale(coordinate, value)
             attributes["coordinate"], attributes["scale"] = coordinate, out_scale
-        jacobians = op.jacobians(value, *values, **constants)
-        for position, (argument, jacobian) in enumerate(zip(arguments, jacobians, strict=True)):
-            local = jacobian
+        for position, local in enumerate(op.jacobians(value, *values, **constants)):
+            argument = arguments[position]
             if out_scale is not None or argument.scale is not None:
                 local = _charted(local, full_name, out_scale, argument, op.reads_chart)
             if entries:

@@ -21,6 +21,8 @@ from unrollviz.products import product
 class Jacobian(ABC):
     """∂y/∂x of one edge x -> y. `out_shape` is y's shape, `in_shape` x's."""
 
+    __slots__ = ()
+
     out_shape: Shape
     in_shape: Shape
     per_instance: bool = True

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import numpy as np
 
@@ -59,10 +59,7 @@ def matvec(weight: Array, x: Array) -> Array:
 
 def add(*terms: Array) -> Array:
     """y = x₀ + x₁ + …   each (B, m), or (m,) for a parameter given to every instance -> (B, m)"""
-    total = terms[0]
-    for term in terms[1:]:
-        total = total + term
-    return total
+    return reduce(np.add, terms)
 
 
 def mul(a: Array, b: Array) -> Array:
@@ -102,7 +99,7 @@ def log_softmax(z: Array) -> Array:
     shifted = z - z[likeliest][:, None]
     others = np.exp(shifted)
     others[likeliest] = 0.0
-    return np.asarray(shifted - np.log1p(others.sum(axis=1, keepdims=True)))
+    return np.asarray(shifted - np.log1p(np.add.reduce(others, axis=1, keepdims=True)))
 
 
 def softmax(z: Array) -> Array:
@@ -117,7 +114,7 @@ def counted(weight: Array | None, target: Array) -> Array:
 
 def cross_entropy(log_yhat: Array, *, target: Array, weight: Array | None = None) -> Array:
     """L = -Σ_b w_b Σ_j p_bj log ŷ_bj.   log ŷ and target p: (B, k), weight: (B, 1) -> scalar"""
-    return np.asarray(-(counted(weight, target) * target * log_yhat).sum())
+    return np.asarray(-np.add.reduce(counted(weight, target) * target * log_yhat, axis=None))
 
 
 def binary_cross_entropy(z: Array, *, target: Array, weight: Array | None = None) -> Array:

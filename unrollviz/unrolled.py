@@ -254,13 +254,16 @@ class _Trace:
         self.tracer.apply(loss.op, output, name="L", role="loss", **constants(loss.op, self.batch, time))
 
 
+_LOSS_OPS = frozenset(loss.op for loss in LOSSES.values())
+
+
 def constants(op: str, batch: Batch, time: int) -> dict[str, Any]:
     """What an op of an unrolled network is given at step `time` beside its arguments: that much is the batch's."""
     if op == "repeat":
         return {"instances": batch.inputs.shape[1]}
     if op == "begin":
         return {"begun": batch.lengths[:, None] != time}
-    if any(op == loss.op for loss in LOSSES.values()):
+    if op in _LOSS_OPS:
         return {"target": batch.targets[time - 1], "weight": batch.weights[time - 1][:, None]}
     return {}
 
