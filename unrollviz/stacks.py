@@ -127,7 +127,7 @@ def scale_up(rows: Labels, small: Labels) -> Exponents:
     """Scale some rows up where they lie, and return the powers of two by which they have to be multiplied for it."""
     them = rows[small]
     _, powers = np.frexp(np.abs(them.reshape(len(small), -1)).max(axis=1, initial=0.0))
-    powers = STRIDE * np.ceil(powers / STRIDE).astype(np.int64)
+    powers = -(-powers.astype(np.int64) >> _SHIFT << _SHIFT)  # the next multiple of STRIDE upwards
     half = np.ldexp(1.0, -powers // 2).reshape(-1, *[1] * (rows.ndim - 1))  # the whole may have no float64
     them *= half
     them *= half

@@ -42,7 +42,7 @@ class Measures:
     An outer product of one instance has the norm ‖ȳ‖ ‖x‖, and <ȳ ⊗ x, D> = ȳ · D x: x's part is worked out for some
     arrivals to come together, by one product of matrices."""
 
-    AHEAD = 16
+    AHEAD = 64
 
     def __init__(self, lasts: Iterable[Jacobian], direction: Array) -> None:
         """`lasts`: the last Jacobians of paths, in the order in which they will be asked for; some may be left out."""

@@ -123,7 +123,7 @@ class Ledger:
         self._grid = grid
         self._most = min(max(self.FEWEST, units // 3), self.MOST)
         self._powers = powers
-        self._columns = [np.empty(len(grid)) for _ in powers]
+        self._columns = list(np.empty((len(powers), len(grid))))  # together, for the system clears large memory faster
         self._gathered = [np.zeros((self._most, len(grid.classes))) for _ in powers]
         self._arrivals: list[tuple[Span, int, Exponents | None]] = []
 
@@ -185,6 +185,7 @@ class Ledger:
         backwards = -1 if steps[0] > steps[-1] else 1
         rows = self._grid.rows(classes, int(steps.min()))
         for column, gathered in zip(self._columns, self._gathered, strict=True):
-            windows = len(column) - len(steps) + 1, len(steps)  # from every row on, as many as there are steps
-            windowed = np.ndarray(windows, buffer=column, strides=column.strides * 2)
-            windowed[rows] = gathered[: len(steps), classes][::backwards].T
+            side_by_side = np.ascontiguousarray(gathered[: len(steps), classes][::backwards].T)
+            window = np.dtype((np.void, 8 * len(steps)))  # as one thing each is copied three times as fast
+            windows = np.ndarray(len(column) - len(steps) + 1, window, column, strides=column.strides)
+            windows[rows] = side_by_side.view(window)[:, 0]
