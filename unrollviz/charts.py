@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from unrollviz.arrays import Array, Shape
-from unrollviz.jacobians import Jacobian, frobenius
+from unrollviz.jacobians import Jacobian, frobenius, record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class InChart(Jacobian):
     """A Jacobian between nodes of which one keeps its cotangents in another coordinate (its chart).
 
@@ -76,7 +75,7 @@ class InChart(Jacobian):
         return self.jacobian.ends
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LeaveChart(Jacobian):
     """The change from a chart's coordinate u back to y: `scale` is dy/du, (B, m)."""
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from unrollviz.arrays import Array, Shape, room
-from unrollviz.jacobians import Dense, Diagonal, Identity, Jacobian, frobenius
+from unrollviz.jacobians import Dense, Diagonal, Identity, Jacobian, frobenius, record
 
 
 def scaled(jacobian: Jacobian, factors: Array) -> Jacobian:
@@ -36,7 +35,7 @@ def _sum_of(one: Array, other: Array) -> Array:
     return total
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Composite(Jacobian):
     """The sum over all paths from `head` back to `tail`: a small sweep over the edges in between.
 
@@ -172,7 +171,7 @@ class Composite(Jacobian):
         return [(at[head], jacobian) for head, tail, jacobian in self.edges if tail == self.tail]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sloped(Jacobian):
     """y = W f(x), f unit by unit, with respect to x: `weight` W (m, n), `slope` f'(x) (B, n), y (B, m).
 

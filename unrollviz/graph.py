@@ -142,8 +142,8 @@ class Tracer:
         if chart is not None:
             out_scale = chart.scale(coordinate, value)
             attributes["coordinate"], attributes["scale"] = coordinate, out_scale
-        for position, local in enumerate(op.jacobians(value, *values, **constants)):
-            argument = arguments[position]
+        for position, jacobian in enumerate(op.jacobians(value, *values, **constants)):
+            argument, local = arguments[position], jacobian
             if out_scale is not None or argument.scale is not None:
                 local = _charted(local, full_name, out_scale, argument, op.reads_chart)
             if entries:
