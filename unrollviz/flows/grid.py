@@ -121,7 +121,7 @@ class Ledger:
     def __init__(self, grid: Grid, powers: Sequence[int], units: int) -> None:
         """`units`: how many numbers a row has whose figures are written down; what is gathered takes less room."""
         self._grid = grid
-        self._most = min(max(self.FEWEST, units // 3), self.MOST)
+        self._most = min(max(self.FEWEST, units // 4), self.MOST)
         self._powers = powers
         self._columns = list(np.empty((len(powers), len(grid))))  # together, for the system clears large memory faster
         self._gathered = [np.zeros((self._most, len(grid.classes))) for _ in powers]
