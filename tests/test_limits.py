@@ -171,6 +171,8 @@ def test_a_proposed_command_keeps_the_file_and_what_it_names_itself(tmp_path):
         "paths", "--cell", "lstm", "--steps", "60", "--param", "h1", "--loss", "L60", "--top", "2", "--budget", "1"
     )
     assert "the heaviest found of" in other.stdout and "bounded" in other.stdout
+    large = run_cli("flow", "--hidden", "64", "--steps", "80", "--by", "temporal", "--param", "W", "--limit", "2")
+    assert "; unrollviz check --param W --steps 80 --hidden 64 compares" in large.stdout
     report = json.loads(run_cli("paths", "--steps", "30", "--top", "2", "--json").stdout)
     assert report["top"]["exact"] and report["top"]["certain"] == 2
 

@@ -19,6 +19,7 @@ from unrollviz.cli.options import (
     param_option,
     table,
 )
+from unrollviz.cli.proposals import completed
 from unrollviz.cli.rows import check_rows, rows_option, write_rows
 from unrollviz.cli.terminal import say, say_json
 from unrollviz.errors import UnrollvizError
@@ -91,7 +92,7 @@ def flow(
     elif as_json:
         say_json(flow_json(found, cut))
     else:
-        say(flow_text(run, found, loss, ROWS if limit is None else limit, cut))
+        say(map(completed, flow_text(run, found, loss, ROWS if limit is None else limit, cut)))
 
 
 def _check_size(rows: int) -> None:
