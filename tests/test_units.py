@@ -436,7 +436,7 @@ def logarithm(number: Fraction) -> float:
 def test_what_is_said_of_a_vanished_gradient_is_said_by_logarithms():
     recipe = Recipe(steps=60, hidden=2, scale=1e-6, activation="tanh", instances=1)
     run = recipe.unroll()
-    lines, told = (say(run, "L60", "x1", 2, "share") for say in (units_text, units_json))
+    lines, told = (say(run.paths("L60", "x1", detail="unit"), 2, "share") for say in (units_text, units_json))
     assert "–" not in lines[4] and "e-3" in lines[4]
     coverage, kappa = lines[-3:-1]
     assert coverage.count("e-3") == 2 and "–" not in coverage
@@ -483,7 +483,7 @@ def test_sums_and_shares_that_no_float64_holds_are_told_by_their_logarithms():
     assert found[0].log10 == pytest.approx(found[3].log10)
     assert math.isnan(found.coverage)
     assert found.left.log10_norm == pytest.approx(other.log10_total_norm)
-    lines = units_text(nilpotent(2.0**10), "L201", "b", 4, "norm")
+    lines = units_text(nilpotent(2.0**10).paths("L201", "b", detail="unit"), 4, "norm")
     assert "e+6" in lines[4]
     assert "e+6" in lines[-2]
 
@@ -623,14 +623,14 @@ def test_a_contribution_is_written_with_its_sign_however_small(article, value, l
 
 
 def test_the_table_and_the_object(article):
-    lines = units_text(article, "L4", "W", 5, "norm")
+    lines = units_text(article.paths("L4", "W", detail="unit"), 5, "norm")
     assert lines[0] == "∂L₄/∂W: the heaviest of 1,440 paths from neuron to neuron, by |contribution|"
     assert "L₄ → ŷ₄[2] → s₄[2]" in lines[4]
     assert lines[8].startswith("    5  ")
     assert any(line.startswith("coverage     +") for line in lines)
     assert lines[-1].startswith("certificate  exact: no path was missed")
-    assert units_text(article, "L4", "W", 5, "share")[0].endswith("by |share|")
-    found = units_json(article, "L4", "W[0,2]", 4, "share")
+    assert units_text(article.paths("L4", "W", detail="unit"), 5, "share")[0].endswith("by |share|")
+    found = units_json(article.paths("L4", "W[0,2]", detail="unit"), 4, "share")
     assert (found["param"], found["shape"], found["count"]) == ("W[0,2]", [], 160)
     assert (found["top"]["by"], found["top"]["exact"]) == ("share", True)
     assert found["top"]["bound"] == abs(found["paths"][-1]["share"])
@@ -640,6 +640,6 @@ def test_the_table_and_the_object(article):
     assert abs(first["contribution"]) == first["norm"]
     assert first["contribution"] == pytest.approx(math.prod(first["factors"]))
     assert found["top"]["coverage"] == pytest.approx(sum(path["share"] for path in found["paths"]))
-    assert "no path leads" in units_text(article, "L1", "x2", 3, "norm")[0]
-    assert units_text(article, "L1", "c[0]", 99, "norm")[0].startswith("∂L₁/∂c[0]: 4 paths")
-    assert units_text(article, "L4", "W", 0, "norm")[0] == lines[0]
+    assert "no path leads" in units_text(article.paths("L1", "x2", detail="unit"), 3, "norm")[0]
+    assert units_text(article.paths("L1", "c[0]", detail="unit"), 99, "norm")[0].startswith("∂L₁/∂c[0]: 4 paths")
+    assert units_text(article.paths("L4", "W", detail="unit"), 0, "norm")[0] == lines[0]

@@ -6,11 +6,11 @@ What answers a question is imported when it is asked, so that a command loads it
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, fields
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, Unpack, overload
 
 import numpy.typing as npt
 
@@ -31,12 +31,18 @@ if TYPE_CHECKING:
     from unrollviz.flows.flow import Flow
     from unrollviz.flows.folds import By
     from unrollviz.gradient import Truncation
+    from unrollviz.paths.path import Entered
     from unrollviz.paths.pathset import PathSet
     from unrollviz.paths.prefixes import PrefixTree
     from unrollviz.paths.units import UnitPaths
     from unrollviz.plots import Plot
     from unrollviz.readers.found import Found
     from unrollviz.way import Way
+
+Losses: TypeAlias = str | Sequence[str] | None
+"""`L4`, `L3+L4`, or a sequence of names; None for all."""
+Entry: TypeAlias = str | int | Collection[int] | None
+"""Steps at which paths enter a parameter: `1..10`, a step, or several; None for any."""
 
 EXPLAINED = {"text": "explain", "latex": "explain_latex"}
 """Format of a derivation -> what writes it: the module's `explain` for one loss, its `explain_total` for their sum."""
@@ -116,7 +122,7 @@ class Run(unrolling.Unrolled):
             self._ways[key] = Way.to(self.level(detail, target), [target]).lean()
         return self._ways[key]
 
-    def loss_names(self, losses: str | Sequence[str] | None = None) -> list[str]:
+    def loss_names(self, losses: Losses = None) -> list[str]:
         """`losses` as a list of valid names, of a text such as `L3+L4` too; all of them where None or `L`, their sum.
 
         Raises UnknownName, with the nearest loss."""
@@ -130,7 +136,7 @@ class Run(unrolling.Unrolled):
                 raise UnknownName("loss", name, known)
         return list(dict.fromkeys(chosen))
 
-    def gradient(self, target: str, losses: str | Sequence[str] | None = None, *, truncate: int | None = None) -> Array:
+    def gradient(self, target: str, losses: Losses = None, *, truncate: int | None = None) -> Array:
         """∂L/∂target by one reverse sweep; of some losses only, where given. Shape of the target.
 
         With `truncate` without the paths of a longer lag: truncated backpropagation."""
@@ -141,7 +147,7 @@ class Run(unrolling.Unrolled):
             return truncation(self.graph, chosen, name, truncate).gradient
         return gradient(self.graph, chosen, name)
 
-    def truncation(self, target: str, steps: int, losses: str | Sequence[str] | None = None) -> Truncation:
+    def truncation(self, target: str, steps: int, losses: Losses = None) -> Truncation:
         """How far backpropagation truncated after `steps` steps is from the true gradient: cosine and norm ratio."""
         from unrollviz.gradient import truncation
 
@@ -160,21 +166,22 @@ class Run(unrolling.Unrolled):
 
     @overload
     def paths(  # type: ignore[overload-overlap]
-        self, losses: str | Sequence[str] | None = None, to: str | None = None, *, detail: Literal["unit"]
+        self, losses: Losses = None, to: str | None = None, *, detail: Literal["unit"], entry: Entry = None
     ) -> UnitPaths: ...
     @overload
     def paths(
-        self, losses: str | Sequence[str] | None = None, to: str | None = None, *, detail: str = "state"
+        self, losses: Losses = None, to: str | None = None, *, detail: str = "state", entry: Entry = None
     ) -> PathSet: ...
     def paths(
-        self, losses: str | Sequence[str] | None = None, to: str | None = None, *, detail: str = "state"
+        self, losses: Losses = None, to: str | None = None, *, detail: str = "state", entry: Entry = None
     ) -> PathSet | UnitPaths:
         """All paths from the losses (None: every loss) back to a parameter or any other node.
 
         `run.paths("L4", "W")`, `run.paths(to="W")`, `run.paths("L4", "s1")`. From neuron to neuron, also to one entry:
-        `run.paths("L4", "W[0,2]", detail="unit")`.
+        `run.paths("L4", "W[0,2]", detail="unit")`. With `entry`, "1..10" or the steps themselves, only those that enter
+        the parameter at one of these steps: of L100 to W the ones with lags from 90 on.
 
-        Raises UnknownName for an unknown loss, node or level of detail."""
+        Raises UnknownName for an unknown loss, node or level of detail, UnrollvizError where no path enters then."""
         if to is None:
             raise UnrollvizError("paths() needs the parameter or node they lead to; write paths('L4', 'W')")
         chosen = self.loss_names(losses)
@@ -185,15 +192,30 @@ class Run(unrolling.Unrolled):
             from unrollviz.paths.units import UnitPaths
 
             target = Target.named(to)
-            return UnitPaths(self.level("gate", self.target_named(target.node)), chosen, target)
+            graph = self.level("gate", self.target_named(target.node))
+            graph, entered = self._entering(graph, chosen, target.node, entry)
+            return UnitPaths(graph, chosen, target, entered)
         from unrollviz.paths.pathset import PathSet
 
         name = self.target_named(to)
-        return PathSet(self.level(detail, name), chosen, name)
+        graph, entered = self._entering(self.level(detail, name), chosen, name, entry)
+        return PathSet(graph, chosen, name, entered=entered)
 
-    def tree(
-        self, losses: str | Sequence[str] | None = None, to: str | None = None, *, detail: str = "state"
-    ) -> PrefixTree:
+    def _entering(self, graph: Graph, losses: Sequence[str], target: str, entry: Entry) -> tuple[Graph, Entered | None]:
+        """The graph in which paths enter the target at these steps only; as it is for None."""
+        if entry is None:
+            return graph, None
+        from unrollviz.draw.span import steps_named
+        from unrollviz.gradient import total_of
+        from unrollviz.paths.path import Entered
+        from unrollviz.way import entering
+
+        if isinstance(entry, str):
+            entry = steps_named(entry, self.steps, "--entry")
+        steps = (entry,) if isinstance(entry, int) else entry
+        return entering(graph, target, steps), Entered(steps, total_of(graph, losses, target))
+
+    def tree(self, losses: Losses = None, to: str | None = None, *, detail: str = "state") -> PrefixTree:
         """The same paths as a tree of partial paths, opened lazily, each with the exact count and share of all its
         completions. `to` is the recurrent weight where not given.
 
@@ -203,9 +225,7 @@ class Run(unrolling.Unrolled):
         target, chosen = self.target_named(to or self.recurrent_weight), self.loss_names(losses)
         return PrefixTree(self.level(detail, target), chosen, target)
 
-    def flow(
-        self, target: str, by: By = "lag", losses: str | Sequence[str] | None = None, *, detail: str | None = None
-    ) -> Flow:
+    def flow(self, target: str, by: By = "lag", losses: Losses = None, *, detail: str | None = None) -> Flow:
         """∂L/∂target taken apart by a fold.
 
         Args:
@@ -244,7 +264,7 @@ class Run(unrolling.Unrolled):
     def diagnose(
         self,
         param: str | None = None,
-        losses: str | Sequence[str] | None = None,
+        losses: Losses = None,
         truncate: int | None = None,
         *,
         broken: NonFinite | None = None,
@@ -308,7 +328,7 @@ class Run(unrolling.Unrolled):
         honours("html", options)
         return page(view(self, highlight, **options)).decode("utf-8")
 
-    def plotted(self, name: str, param: str | None = None, losses: str | Sequence[str] | None = None) -> Plot:
+    def plotted(self, name: str, param: str | None = None, losses: Losses = None) -> Plot:
         """The numbers of a plot in `plots.PLOTS`: what `plot` draws, and `unrollviz plot` prints."""
         from unrollviz.plots import Asked, plot
 
@@ -319,7 +339,7 @@ class Run(unrolling.Unrolled):
         self,
         name: str = "matrix",
         param: str | None = None,
-        losses: str | Sequence[str] | None = None,
+        losses: Losses = None,
         *,
         title: str | None = None,
         theme: str = "light",

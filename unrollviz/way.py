@@ -9,19 +9,22 @@ from functools import cached_property
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
+import networkx as nx
 import numpy as np
 
-from unrollviz.adjacency import arguments
+from unrollviz.adjacency import arguments, put_edge, put_node
+from unrollviz.adjacency import nodes as nodes_of
 from unrollviz.arrays import Array, arithmetic, beat, many_objects
 from unrollviz.charts import LeaveChart
 from unrollviz.composite import Composite, behind_first, common_slope, lean
+from unrollviz.errors import UnrollvizError
 from unrollviz.graph import Graph
-from unrollviz.jacobians import Jacobian, least_above_0
+from unrollviz.jacobians import Jacobian, least_above_0, record
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Edge:
     """One step back along a path, from `head` to its argument `tail`."""
 
@@ -31,7 +34,7 @@ class Edge:
     jacobian: Jacobian
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Leg:
     """An edge as a sweep walks it.
 
@@ -48,7 +51,7 @@ class Leg:
     onward: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Stop:
     """A head as a sweep comes to it: the edges from there, and whether rows that have become small are scaled up."""
 
@@ -200,8 +203,47 @@ def leave_chart(graph: Graph, edge: Edge) -> Edge:
 
 def entry_step(graph: Graph, edge: Edge) -> int:
     """The step k at which a path enters the target: a parameter has no time, so the step that uses it."""
-    time = graph.nodes[edge.tail]["time"]
-    return int(graph.nodes[edge.head]["time"] if time is None else time)
+    return _step_between(graph, edge.head, edge.tail)
+
+
+def _step_between(graph: Graph, head: str, tail: str) -> int:
+    time = graph.nodes[tail]["time"]
+    return int(graph.nodes[head]["time"] if time is None else time)
+
+
+def entering(graph: Graph, target: str, steps: Collection[int]) -> Graph:
+    """The graph in which paths enter the target at these steps only; nodes and edges are the same objects.
+
+    Raises UnrollvizError where none does."""
+    kept = nx.MultiDiGraph()
+    entered: set[int] = set()
+    with many_objects():
+        for name, attributes in nodes_of(graph).items():
+            put_node(kept, name, attributes)
+        for head, tails in arguments(graph).items():
+            for tail, keys in tails.items():
+                if tail == target:
+                    step = _step_between(graph, head, tail)
+                    entered.add(step)
+                    if step not in steps:
+                        continue
+                for key, edge in keys.items():
+                    put_edge(kept, tail, head, key, edge)
+    if entered and entered.isdisjoint(steps):
+        raise UnrollvizError(
+            f"no path enters {target} at {spoken(steps)}; choose among the steps {min(entered)} to {max(entered)}"
+        )
+    return kept
+
+
+def spoken(steps: Collection[int]) -> str:
+    """`step 3`, `steps 1..8`; of others how many and from where to where: `3 steps from 1 to 8`."""
+    first, last = min(steps, default=0), max(steps, default=0)
+    if not steps:
+        return "no step"
+    if first == last:
+        return f"step {first}"
+    return f"steps {first}..{last}" if last - first + 1 == len(steps) else f"{len(steps)} steps from {first} to {last}"
 
 
 def completions(graph: Graph | Way, target: str) -> dict[str, int]:

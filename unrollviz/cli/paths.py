@@ -29,6 +29,7 @@ from unrollviz.errors import UnrollvizError
 if TYPE_CHECKING:
     from unrollviz.api import Run
     from unrollviz.paths.pathset import Heaviest, Path, PathSet
+    from unrollviz.paths.units import UnitPaths
 
 LISTING_LIMIT = 2**28
 """Bytes that the nodes of all listed paths may take."""
@@ -54,6 +55,9 @@ LISTING_LIMIT = 2**28
     help="Partial paths that --top looks at before it completes a few more and gives the best found, and a bound.  "
     "[default: 200000]",
 )
+@click.option(
+    "--entry", metavar="A..B", help="Only paths that enter the parameter at these steps: the early ones have long lags."
+)
 @click.option("--terms", is_flag=True, help="In JSON: every term in full.")
 @rows_option
 @limit_options
@@ -67,6 +71,7 @@ def paths(
     top: int | None,
     by: str | None,
     budget: int | None,
+    entry: str | None,
     terms: bool,
     output: str | None,
     as_json: bool,
@@ -80,6 +85,7 @@ def paths(
     \b
       unrollviz paths --loss L4 --param W
       unrollviz paths --cell lstm --steps 100 --top 12
+      unrollviz paths --cell lstm --steps 100 --loss L100 --entry 1..50 --top 12
       unrollviz paths --loss L4 --param "W[0,2]" --detail unit
       unrollviz paths --loss L4 -o paths.csv
     """
@@ -88,11 +94,13 @@ def paths(
     to_file = check_rows(output, as_json)
     if detail == "unit":
         _refuse_at_unit(limit, budget, terms)
-        answer = _units(build(**model), loss, param, ROWS if top is None else top, by or "norm")
+        run = build(**model)
+        units = run.paths(loss, param or run.recurrent_weight, detail="unit", entry=entry)
+        answer = _units(units, ROWS if top is None else top, by or "norm")
     else:
         _refuse_idle(limit, top, by, budget, terms, as_json or (to_file and str(output).lower().endswith(".json")))
         run = build(**model)
-        found = run.paths(loss, param or run.recurrent_weight, detail=detail)
+        found = run.paths(loss, param or run.recurrent_weight, detail=detail, entry=entry)
         if top is not None:
             answer = _weighed(found, top, by or "norm", budget, terms)
         else:
@@ -147,11 +155,10 @@ def _refuse_at_unit(limit: int | None, budget: int | None, terms: bool) -> None:
         raise UnrollvizError("--budget and --terms do nothing at level unit, where the search is always exact")
 
 
-def _units(run: Run, loss: str | None, param: str | None, top: int, by: str) -> _Answer:
+def _units(found: UnitPaths, top: int, by: str) -> _Answer:
     from unrollviz.report.units import units_json, units_text
 
-    asked = (run, loss, param or run.recurrent_weight, top, by)
-    return _Answer(partial(units_json, *asked), partial(units_text, *asked))
+    return _Answer(partial(units_json, found, top, by), partial(units_text, found, top, by))
 
 
 def _weighed(found: PathSet, top: int, by: str, budget: int | None, terms: bool) -> _Answer:

@@ -59,16 +59,16 @@ class Folded:
     drawn: Mapping[EdgeName, EdgeName]
 
 
-def steps_named(text: str, steps: int) -> range:
-    """`1..8` as the steps 1 to 8; `3` as that step.
+def steps_named(text: str, steps: int, option: str = "--steps") -> range:
+    """`1..8` as the steps 1 to 8; `3` as that step. `option`: what the text was given for.
 
     Raises UnrollvizError where it is no range, or not one of the `steps` steps that there are."""
     match = _RANGE.fullmatch(text.strip())
     if match is None:
-        raise UnrollvizError(f"--steps '{clean(text)}' is no range of steps; give one as 1..8")
+        raise UnrollvizError(f"{option} '{clean(text)}' is no range of steps; give one as 1..8")
     first, last = int(match[1]), int(match[2] or match[1])
     if not 1 <= first <= last <= steps:
-        raise UnrollvizError(f"--steps {first}..{last}: choose from step 1 to step {steps}, the first one first")
+        raise UnrollvizError(f"{option} {first}..{last}: choose from step 1 to step {steps}, the first one first")
     return range(first, last + 1)
 
 

@@ -26,6 +26,7 @@ from unrollviz.flows.folds import Labelling, by_path
 from unrollviz.gradient import Total, check_gradient, total_of
 from unrollviz.graph import Graph
 from unrollviz.paths.order import Order as _Order
+from unrollviz.paths.path import Entered as Entered
 from unrollviz.paths.path import Factor as Factor
 from unrollviz.paths.path import Heaviest as Heaviest
 from unrollviz.paths.path import Path as Path
@@ -72,10 +73,19 @@ class PathSet:
 
     Attributes:
         total: G, the sum that shares refer to: of all terms of the whole set, if no other was given.
+        entered: the steps at which paths enter the target, where the graph is one of `way.entering`; None: at any.
     """
 
-    def __init__(self, graph: Graph, losses: Sequence[str], target: str, whole: Total | None = None) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        losses: Sequence[str],
+        target: str,
+        whole: Total | None = None,
+        entered: Entered | None = None,
+    ) -> None:
         self.graph = graph
+        self.entered = entered
         self.losses = tuple(losses)
         self.target = target
         self._order = _Order(graph, self.losses, target)

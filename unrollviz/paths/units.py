@@ -27,7 +27,7 @@ from unrollviz.graph import Graph, backward_edges, node_named
 from unrollviz.jacobians import frobenius
 from unrollviz.paths.best import Best, logarithms, push
 from unrollviz.paths.neurons import Indices, Local, Target, derivatives, instances_of, joined, neuron, units_of
-from unrollviz.paths.path import Heaviest
+from unrollviz.paths.path import Entered, Heaviest
 from unrollviz.paths.search import Scaled, scaled
 from unrollviz.paths.sums import Sums
 from unrollviz.terms import MEMORY_LIMIT
@@ -96,15 +96,20 @@ class UnitPaths:
         losses: the losses they start from.
         target: what was asked for.
         whole: the sum of all paths to any entry of the target; right at least in those asked for.
+        entered: as of a `PathSet`.
 
     Raises UnrollvizError where the target has no such entry."""
 
-    def __init__(self, graph: Graph, losses: Sequence[str], target: Target) -> None:
+    def __init__(self, graph: Graph, losses: Sequence[str], target: Target, entered: Entered | None = None) -> None:
         self.graph, self.losses, self.target = graph, tuple(losses), target
+        self.entered = entered
         found = node_named(graph, target.node, "parameter or node")
         self.shape: Shape = found["value"].shape
         self.shared: bool = found["role"] == "parameter"
         self._place = target.place(self.shape, self.shared)
+        if entered is not None:
+            all_here = Total(np.asarray(entered.all.numbers[self._place]), entered.all.power)
+            self.entered = Entered(entered.steps, all_here)
         self._on_the_way = leading_to(graph, frozenset([target.node]))
         self.whole = total_of(graph, losses, target.node)
         if frobenius(self.whole.numbers[self._place]) < _LOST and self._sizes.log10_norm < math.log10(_LOST):

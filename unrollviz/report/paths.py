@@ -14,10 +14,13 @@ from unrollviz.api import Run
 from unrollviz.check import BOUNDS
 from unrollviz.draw.text import bar, integer, magnitude, number, percent, table
 from unrollviz.export import Table
+from unrollviz.gradient import gradient
 from unrollviz.jacobians import frobenius
 from unrollviz.names import clean, derivative, typeset
 from unrollviz.paths.pathset import PATH_LIMIT, Heaviest, Path, PathSet
+from unrollviz.paths.units import UnitPaths
 from unrollviz.report.figures import Json, exact, of_losses
+from unrollviz.way import entering
 
 
 def paths_json(paths: PathSet, listed: Iterable[Path], terms: bool) -> Json:
@@ -39,12 +42,42 @@ def paths_json(paths: PathSet, listed: Iterable[Path], terms: bool) -> Json:
         "param": paths.target,
         "shape": list(paths.gradient.shape),
         "loss": of_losses(paths.losses, paths.graph),
+        **entered_json(paths),
         "count": paths.count,
         "total_norm": exact(paths.total_norm),
         "log10_total_norm": exact(paths.log10_total_norm),
         "cancellation": exact(paths.cancellation) if paths.listable else None,
         "paths": rows,
     }
+
+
+def entered_json(paths: PathSet | UnitPaths) -> Json:
+    """Where only some paths are asked for: at which steps they enter, and their sum's share of that of all paths."""
+    if paths.entered is None:
+        return {}
+    return {"entered_at": sorted(paths.entered.steps), "share_of_all": exact(paths.entered.share(paths.total))}
+
+
+def entered_lines(paths: PathSet | UnitPaths) -> list[str]:
+    """The same in words."""
+    if paths.entered is None:
+        return []
+    part, whole = (magnitude(some.norm, some.log10_norm) for some in (paths.total, paths.entered.all))
+    share = percent(paths.entered.share(paths.total))
+    return [f"entry        those that enter at {paths.entered} add up to {share} of all paths (norm {part} of {whole})"]
+
+
+def what_adds_up(paths: PathSet | UnitPaths) -> str:
+    """What the sum of the paths is."""
+    return "the gradient" if paths.entered is None else "their sum"
+
+
+def counted(paths: PathSet | UnitPaths) -> str:
+    """`12 paths`, `12 paths that enter at steps 1..3`"""
+    count = f"{integer(paths.count)} path{'' if paths.count == 1 else 's'}"
+    if paths.entered is None:
+        return count
+    return f"{count} that enter{'s' if paths.count == 1 else ''} at {paths.entered}"
 
 
 def paths_table(report: Json) -> Table:
@@ -72,10 +105,10 @@ def top_json(paths: PathSet, heaviest: Heaviest[Path], terms: bool) -> Json:
 def top_text(paths: PathSet, heaviest: Heaviest[Path]) -> list[str]:
     """A table of the heaviest paths, how much of the gradient they are, and what is proved of them."""
     if paths.count == 0:
-        return _no_path(paths)
+        return no_path(paths)
     symbol = derivative(of_losses(paths.losses, paths.graph), paths.target)
     best = "the heaviest of" if heaviest.exact else "the heaviest found of"
-    what = f"{best} {_counted(paths.count)}" if len(heaviest) < paths.count else _counted(paths.count)
+    what = f"{best} {counted(paths)}" if len(heaviest) < paths.count else counted(paths)
     listable = paths.listable
     places = ([str(place)] for place in range(1, len(heaviest) + 1))
     rows = [[*place, *row] for place, row in zip(places, _rows(heaviest, numbered=listable), strict=True)]
@@ -83,17 +116,17 @@ def top_text(paths: PathSet, heaviest: Heaviest[Path]) -> list[str]:
     left = (2, 7) if listable else (1, 6)
     weight = "|share|" if heaviest.by == "share" else "norm"
     lines = [f"{symbol}: {what}, by {weight}", "", *table(headings, rows, left=left), ""]
-    return [*lines, *_coverage(paths, heaviest), _certificate(paths, heaviest)]
+    return [*lines, *_coverage(paths, heaviest), *entered_lines(paths), _certificate(paths, heaviest)]
 
 
 def _coverage(paths: PathSet, heaviest: Heaviest[Path]) -> list[str]:
     total, left = paths.total, heaviest.left
     line = (
-        f"coverage     {percent(heaviest.coverage)} of the gradient (signed sum of the shares); without "
+        f"coverage     {percent(heaviest.coverage)} of {what_adds_up(paths)} (signed sum of the shares); without "
         f"{'it' if len(heaviest) == 1 else 'them'} a norm of {magnitude(left.norm, left.log10_norm)} is left of "
         f"{magnitude(total.norm, total.log10_norm)}"
     )
-    if not len(heaviest) < paths.count or left.log10_norm <= total.log10_norm - log10(2):
+    if not len(heaviest) < paths.count or paths.entered is not None or left.log10_norm <= total.log10_norm - log10(2):
         return [line]
     question = f"unrollviz flow --param {paths.target}" + (f" --loss {paths.losses[0]}" if _one_loss(paths) else "")
     one_lag = _one_loss(paths) and paths.graph.nodes[paths.target]["time"] is not None
@@ -121,13 +154,14 @@ def _certificate(paths: PathSet, heaviest: Heaviest[Path]) -> str:
 def paths_text(run: Run, paths: PathSet, listed: Sequence[Path]) -> list[str]:
     """A table of the listed paths with a bar for the share, and the sum of all against the reverse sweep."""
     if paths.count == 0:
-        return _no_path(paths)
+        return no_path(paths)
     symbol = derivative(of_losses(paths.losses, paths.graph), paths.target)
-    lines = [f"{symbol} is a sum over {_counted(paths.count)}", ""]
+    part = "" if paths.entered is None else "a part of "
+    lines = [f"{part}{symbol} is a sum over {counted(paths)}", ""]
     lines += table(_HEADINGS, _rows(listed), left=(1, 6))
     if len(listed) < paths.count:
         lines.append(f"⋯ {integer(paths.count - len(listed))} more; --limit N lists more, --top N the heaviest")
-    return [*lines, "", *sum_lines(run, paths)]
+    return [*lines, "", *entered_lines(paths), *sum_lines(run, paths)]
 
 
 _HEADINGS = ("#", "path, from the loss back", "enters at", "lag", "norm", "share", "")
@@ -150,13 +184,12 @@ def _rows(paths: Sequence[Path], numbered: bool = True) -> list[list[str]]:
     ]
 
 
-def _no_path(paths: PathSet) -> list[str]:
-    loss = of_losses(paths.losses, paths.graph)
-    return [f"{derivative(loss, paths.target)}: no path leads from {typeset(loss)} back to {typeset(paths.target)}."]
-
-
-def _counted(count: int) -> str:
-    return f"{integer(count)} path{'' if count == 1 else 's'}"
+def no_path(paths: PathSet | UnitPaths) -> list[str]:
+    """That there is none."""
+    loss, target = of_losses(paths.losses, paths.graph), str(paths.target)
+    way = f"from {typeset(loss)} back to {typeset(target)}"
+    end = "" if paths.entered is None else f" that enters at {paths.entered}"
+    return [f"{derivative(loss, target)}: no path leads {way}{end}."]
 
 
 def written(path: Path, width: int = 44) -> str:
@@ -230,7 +263,8 @@ def sum_lines(run: Run, paths: PathSet) -> list[str]:
             f"sum of all terms   norm {norm}: too small for float64 to add them up and compare (cancellation κ = "
             f"{number(paths.cancellation)})"
         ]
-    reverse = run.gradient(paths.target, paths.losses)
+    graph = run.graph if paths.entered is None else entering(run.graph, paths.target, paths.entered.steps)
+    reverse = gradient(graph, paths.losses, paths.target)
     total, scale = paths.sum(), paths.norm_sum
     difference = float(np.abs(total - reverse).max()) / scale if scale > 0 else 0.0
     verdict = "✓ equal" if difference <= BOUNDS["paths_vs_reverse"] else "✗ NOT EQUAL"

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
-from unrollviz.api import Run
-from unrollviz.draw.text import bar, integer, magnitude, percent, table
+from unrollviz.draw.text import bar, magnitude, percent, table
 from unrollviz.names import clean, derivative, typeset
 from unrollviz.paths.path import Heaviest
 from unrollviz.paths.units import UnitPath, UnitPaths
 from unrollviz.report.figures import Json, exact, of_losses
-from unrollviz.report.paths import told_apart
+from unrollviz.report.paths import counted, entered_json, entered_lines, no_path, told_apart, what_adds_up
 
 
-def units_json(run: Run, losses: str | Sequence[str] | None, to: str, k: int, by: str) -> Json:
-    """The k heaviest unit paths to `to`. `count` is exact however few are listed; the order is proved (`exact`).
+def units_json(paths: UnitPaths, k: int, by: str) -> Json:
+    """The k heaviest unit paths. `count` is exact however few are listed; the order is proved (`exact`).
     Logarithms say how large a norm is that is too small for a float64, and κ where it is too large; null for 0."""
-    paths = run.paths(losses, to, detail="unit")
     found = paths.top(k, by)
     return {
         "param": str(paths.target),
         "shape": list(paths.gradient.shape),
         "loss": of_losses(paths.losses, paths.graph),
         "detail": "unit",
+        **entered_json(paths),
         "count": paths.count,
         "total_norm": exact(paths.total_norm),
         "log10_total_norm": exact(paths.log10_total_norm),
@@ -55,15 +53,13 @@ def units_json(run: Run, losses: str | Sequence[str] | None, to: str, k: int, by
     }
 
 
-def units_text(run: Run, losses: str | Sequence[str] | None, to: str, k: int, by: str) -> list[str]:
-    """A table of the k heaviest unit paths to `to`; what they cover together, and that no heavier one was missed."""
-    paths = run.paths(losses, to, detail="unit")
+def units_text(paths: UnitPaths, k: int, by: str) -> list[str]:
+    """A table of the k heaviest unit paths; what they cover together, and that no heavier one was missed."""
     symbol = derivative(of_losses(paths.losses, paths.graph), str(paths.target))
     if paths.count == 0:
-        start = typeset(of_losses(paths.losses, paths.graph))
-        return [f"{symbol}: no path leads from {start} back to {typeset(str(paths.target))}."]
+        return no_path(paths)
     found = paths.top(k, by)
-    count = f"{integer(paths.count)} path{'' if paths.count == 1 else 's'}"
+    count = counted(paths)
     shown = told_apart([written(p) for p in found], [list(map(typeset, p.nodes)) for p in found])
     rows = [
         [str(place), nodes, str(p.entry), str(p.lag), contribution(p), percent(p.share), bar(p.share)]
@@ -83,8 +79,9 @@ def together(found: Heaviest[UnitPath], paths: UnitPaths) -> list[str]:
     kappa = magnitude(paths.cancellation, paths.log10_cancellation)
     them = "it" if len(found) == 1 else "them"
     return [
-        f"coverage     {percent(found.coverage)} of the gradient (signed sum of the shares); without {them} a norm of "
-        f"{left} is left of {total}",
+        f"coverage     {percent(found.coverage)} of {what_adds_up(paths)} (signed sum of the shares); without "
+        f"{them} a norm of {left} is left of {total}",
+        *entered_lines(paths),
         f"all paths    cancellation κ = Σ|contribution| / ‖G‖ = {kappa}",
         "certificate  exact: no path was missed (dynamic programming over all of them)",
     ]
