@@ -6,11 +6,11 @@ What answers a question is imported when it is asked, so that a command loads it
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex, TypeAlias, Unpack, overload
 
 import numpy.typing as npt
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from unrollviz.flows.flow import Flow
     from unrollviz.flows.folds import By
     from unrollviz.gradient import Truncation
-    from unrollviz.paths.path import Entered
     from unrollviz.paths.pathset import PathSet
     from unrollviz.paths.prefixes import PrefixTree
     from unrollviz.paths.units import UnitPaths
@@ -41,9 +40,8 @@ if TYPE_CHECKING:
 
 Losses: TypeAlias = str | Sequence[str] | None
 """`L4`, `L3+L4`, or a sequence of names; None for all."""
-Entry: TypeAlias = str | int | Collection[int] | None
-"""Steps at which paths enter a parameter: `1..10`, a step, or several; None for any."""
-
+Entry: TypeAlias = str | SupportsIndex | Iterable[SupportsIndex]
+"""Steps at which paths enter a parameter: `1..10`, a step, or several."""
 EXPLAINED = {"text": "explain", "latex": "explain_latex"}
 """Format of a derivation -> what writes it: the module's `explain` for one loss, its `explain_total` for their sum."""
 
@@ -166,14 +164,14 @@ class Run(unrolling.Unrolled):
 
     @overload
     def paths(  # type: ignore[overload-overlap]
-        self, losses: Losses = None, to: str | None = None, *, detail: Literal["unit"], entry: Entry = None
+        self, losses: Losses = None, to: str | None = None, *, detail: Literal["unit"], entry: Entry | None = None
     ) -> UnitPaths: ...
     @overload
     def paths(
-        self, losses: Losses = None, to: str | None = None, *, detail: str = "state", entry: Entry = None
+        self, losses: Losses = None, to: str | None = None, *, detail: str = "state", entry: Entry | None = None
     ) -> PathSet: ...
     def paths(
-        self, losses: Losses = None, to: str | None = None, *, detail: str = "state", entry: Entry = None
+        self, losses: Losses = None, to: str | None = None, *, detail: str = "state", entry: Entry | None = None
     ) -> PathSet | UnitPaths:
         """All paths from the losses (None: every loss) back to a parameter or any other node.
 
@@ -181,7 +179,8 @@ class Run(unrolling.Unrolled):
         `run.paths("L4", "W[0,2]", detail="unit")`. With `entry`, "1..10" or the steps themselves, only those that enter
         the parameter at one of these steps: of L100 to W the ones with lags from 90 on.
 
-        Raises UnknownName for an unknown loss, node or level of detail, UnrollvizError where no path enters then."""
+        Raises UnknownName for an unknown loss, node or level of detail, UnrollvizError for steps at which no path from
+        any loss enters."""
         if to is None:
             raise UnrollvizError("paths() needs the parameter or node they lead to; write paths('L4', 'W')")
         chosen = self.loss_names(losses)
@@ -192,28 +191,20 @@ class Run(unrolling.Unrolled):
             from unrollviz.paths.units import UnitPaths
 
             target = Target.named(to)
-            graph = self.level("gate", self.target_named(target.node))
-            graph, entered = self._entering(graph, chosen, target.node, entry)
-            return UnitPaths(graph, chosen, target, entered)
-        from unrollviz.paths.pathset import PathSet
+            name = target.node
+            every: PathSet | UnitPaths = UnitPaths(self.level("gate", self.target_named(name)), chosen, target)
+        else:
+            from unrollviz.paths.pathset import PathSet
 
-        name = self.target_named(to)
-        graph, entered = self._entering(self.level(detail, name), chosen, name, entry)
-        return PathSet(graph, chosen, name, entered=entered)
-
-    def _entering(self, graph: Graph, losses: Sequence[str], target: str, entry: Entry) -> tuple[Graph, Entered | None]:
-        """The graph in which paths enter the target at these steps only; as it is for None."""
+            name = self.target_named(to)
+            every = PathSet(self.level(detail, name), chosen, name)
         if entry is None:
-            return graph, None
+            return every
         from unrollviz.draw.span import steps_named
-        from unrollviz.gradient import total_of
-        from unrollviz.paths.path import Entered
-        from unrollviz.way import entering
+        from unrollviz.paths.entry import steps_of_entry
 
-        if isinstance(entry, str):
-            entry = steps_named(entry, self.steps, "--entry")
-        steps = (entry,) if isinstance(entry, int) else entry
-        return entering(graph, target, steps), Entered(steps, total_of(graph, losses, target))
+        steps = steps_named(entry, self.steps, "entry") if isinstance(entry, str) else entry
+        return every.entering(steps_of_entry(self.graph, name, steps, self.steps))
 
     def tree(self, losses: Losses = None, to: str | None = None, *, detail: str = "state") -> PrefixTree:
         """The same paths as a tree of partial paths, opened lazily, each with the exact count and share of all its

@@ -17,7 +17,6 @@ from unrollviz.adjacency import nodes as nodes_of
 from unrollviz.arrays import Array, arithmetic, beat, many_objects
 from unrollviz.charts import LeaveChart
 from unrollviz.composite import Composite, behind_first, common_slope, lean
-from unrollviz.errors import UnrollvizError
 from unrollviz.graph import Graph
 from unrollviz.jacobians import Jacobian, least_above_0, record
 
@@ -211,39 +210,24 @@ def _step_between(graph: Graph, head: str, tail: str) -> int:
     return int(graph.nodes[head]["time"] if time is None else time)
 
 
-def entering(graph: Graph, target: str, steps: Collection[int]) -> Graph:
-    """The graph in which paths enter the target at these steps only; nodes and edges are the same objects.
-
-    Raises UnrollvizError where none does."""
+def entering(graph: Graph, target: str, keeps: Callable[[int], bool]) -> Graph:
+    """The graph in which paths enter the target at the steps only that are kept; nodes and edges are the same objects,
+    in the same order."""
     kept = nx.MultiDiGraph()
-    entered: set[int] = set()
     with many_objects():
         for name, attributes in nodes_of(graph).items():
             put_node(kept, name, attributes)
         for head, tails in arguments(graph).items():
             for tail, keys in tails.items():
-                if tail == target:
-                    step = _step_between(graph, head, tail)
-                    entered.add(step)
-                    if step not in steps:
-                        continue
-                for key, edge in keys.items():
-                    put_edge(kept, tail, head, key, edge)
-    if entered and entered.isdisjoint(steps):
-        raise UnrollvizError(
-            f"no path enters {target} at {spoken(steps)}; choose among the steps {min(entered)} to {max(entered)}"
-        )
+                if tail != target or keeps(_step_between(graph, head, tail)):
+                    for key, edge in keys.items():
+                        put_edge(kept, tail, head, key, edge)
     return kept
 
 
-def spoken(steps: Collection[int]) -> str:
-    """`step 3`, `steps 1..8`; of others how many and from where to where: `3 steps from 1 to 8`."""
-    first, last = min(steps, default=0), max(steps, default=0)
-    if not steps:
-        return "no step"
-    if first == last:
-        return f"step {first}"
-    return f"steps {first}..{last}" if last - first + 1 == len(steps) else f"{len(steps)} steps from {first} to {last}"
+def entry_steps(graph: Graph, target: str) -> set[int]:
+    """The steps at which paths can enter the target."""
+    return {_step_between(graph, head, target) for head in graph.successors(target)}
 
 
 def completions(graph: Graph | Way, target: str) -> dict[str, int]:

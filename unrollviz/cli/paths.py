@@ -177,7 +177,7 @@ def _listed(run: Run, found: PathSet, limit: int | None, terms: bool, whole: boo
     more = "" if part.count == found.count else f"there are {integer(found.count)} in all; "
     part.check_limit(
         f"{more}give --limit N for the first ones, --top 12 for the heaviest, or take them together with "
-        "unrollviz flow --by lag"
+        f"unrollviz flow --by {'lag' if found.entered is None else 'entry'}"
     )
     if whole:
         _check_size(part)

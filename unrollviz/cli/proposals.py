@@ -12,7 +12,7 @@ from unrollviz.cli.options import loss_option, model_options, param_option
 
 _GIVEN = "unrollviz.given"
 
-_PROPOSED = re.compile(r"unrollviz (flow|paths|tree|render|check)((?: --[a-z-]+(?: [^\s,;()-][^\s,;()]*)?)*)")
+_PROPOSED = re.compile(r"unrollviz (flow|paths|tree|render|check)\b((?: --[a-z-]+(?: [^\s,;()-][^\s,;()]*)?)*)")
 
 
 def note_given() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, TypeVar, overload
@@ -17,7 +17,7 @@ from unrollviz.jacobians import Jacobian, frobenius
 from unrollviz.names import derivative, typeset
 from unrollviz.stacks import Stack, rescaled, times_power
 from unrollviz.terms import TermSum, check_memory
-from unrollviz.way import Edge, spoken
+from unrollviz.way import Edge
 
 if TYPE_CHECKING:
     import pandas
@@ -139,23 +139,6 @@ def of_paths(paths: Iterable[Weighed], joined: bool = True) -> Table:
     """What is told of every path, a row each; its nodes `joined` by blanks, or as they are."""
     rows = ([getattr(path, name) for name in _TOLD] for path in paths)
     return Table(_TOLD, [[" ".join(nodes) if joined else nodes, *figures] for nodes, *figures in rows])
-
-
-@dataclass(frozen=True, eq=False)
-class Entered:
-    """At which `steps` the paths of a set enter the target, where it has not all of them, and the sum of `all` paths
-    that there are."""
-
-    steps: Collection[int]
-    all: Total
-
-    def share(self, total: Total) -> float:
-        """<total, G> / <G, G> of the set's own sum, G being the sum of all; NaN where G = 0."""
-        dot = np.array([(total.numbers * self.all.direction).sum()])
-        return float(self.all.shares(dot, np.array([total.power]))[0])
-
-    def __str__(self) -> str:
-        return spoken(self.steps)
 
 
 class Weighed(Protocol):

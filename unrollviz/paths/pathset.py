@@ -25,8 +25,8 @@ from unrollviz.flows.flow import Flow, cancellation
 from unrollviz.flows.folds import Labelling, by_path
 from unrollviz.gradient import Total, check_gradient, total_of
 from unrollviz.graph import Graph
+from unrollviz.paths.entry import Entered
 from unrollviz.paths.order import Order as _Order
-from unrollviz.paths.path import Entered as Entered
 from unrollviz.paths.path import Factor as Factor
 from unrollviz.paths.path import Heaviest as Heaviest
 from unrollviz.paths.path import Path as Path
@@ -35,7 +35,7 @@ from unrollviz.paths.search import BUDGET, heaviest
 from unrollviz.stacks import weights
 from unrollviz.sweep import ENTRY, LOSS, Arrival, sweep
 from unrollviz.terms import TermSum, check_memory, dots_with
-from unrollviz.way import entry_step, leave_chart
+from unrollviz.way import entering, entry_step, leave_chart
 
 if TYPE_CHECKING:
     import pandas
@@ -73,7 +73,7 @@ class PathSet:
 
     Attributes:
         total: G, the sum that shares refer to: of all terms of the whole set, if no other was given.
-        entered: the steps at which paths enter the target, where the graph is one of `way.entering`; None: at any.
+        entered: the steps at which these paths enter the target; None: at any.
     """
 
     def __init__(
@@ -122,13 +122,16 @@ class PathSet:
 
     def __repr__(self) -> str:
         some = self.losses if len(self.losses) < 4 else (self.losses[0], "…", self.losses[-1])
-        return f"<PathSet {', '.join(some)} to {self.target}: {integer(self.count, exact=60)} paths>"
+        return f"<PathSet {', '.join(some)} to {self.target}: {integer(self.count, exact=60)} paths{self._entering}>"
+
+    @property
+    def _entering(self) -> str:
+        return "" if self.entered is None else f" that enter at {self.entered}"
 
     def _repr_html_(self) -> str:
         some = self.losses if len(self.losses) < 4 else (self.losses[0], "…", self.losses[-1])
-        what = (
-            f"{', '.join(some)} to {self.target}: {integer(self.count)} paths, norm of their sum {self.total_norm:.4g}"
-        )
+        count = f"{integer(self.count)} paths{self._entering}"
+        what = f"{', '.join(some)} to {self.target}: {count}, norm of their sum {self.total_norm:.4g}"
         return listing(list(self[:LISTED])).html(what, self.count)
 
     def __iter__(self) -> Iterator[Path]:
@@ -148,6 +151,11 @@ class PathSet:
             return part
         rank = self._ranks[index]
         return next(self._paths(self._table(rank, rank + 1)))
+
+    def entering(self, steps: tuple[int, ...]) -> PathSet:
+        """Those that enter the target at these steps, in increasing order; shares refer to their sum."""
+        graph = entering(self.graph, self.target, steps.__contains__)
+        return PathSet(graph, self.losses, self.target, entered=Entered(steps, self.total))
 
     def nodes(self, index: int) -> tuple[str, ...]:
         """The nodes of the path at `index`, from the loss to the target, found without a sweep."""

@@ -26,12 +26,13 @@ from unrollviz.gradient import Total, total_of
 from unrollviz.graph import Graph, backward_edges, node_named
 from unrollviz.jacobians import frobenius
 from unrollviz.paths.best import Best, logarithms, push
+from unrollviz.paths.entry import Entered
 from unrollviz.paths.neurons import Indices, Local, Target, derivatives, instances_of, joined, neuron, units_of
-from unrollviz.paths.path import Entered, Heaviest
+from unrollviz.paths.path import Heaviest
 from unrollviz.paths.search import Scaled, scaled
 from unrollviz.paths.sums import Sums
 from unrollviz.terms import MEMORY_LIMIT
-from unrollviz.way import Edge, entry_step, leading_to, leave_chart
+from unrollviz.way import Edge, entering, entry_step, leading_to, leave_chart
 
 Carried = TypeVar("Carried")
 
@@ -107,9 +108,6 @@ class UnitPaths:
         self.shape: Shape = found["value"].shape
         self.shared: bool = found["role"] == "parameter"
         self._place = target.place(self.shape, self.shared)
-        if entered is not None:
-            all_here = Total(np.asarray(entered.all.numbers[self._place]), entered.all.power)
-            self.entered = Entered(entered.steps, all_here)
         self._on_the_way = leading_to(graph, frozenset([target.node]))
         self.whole = total_of(graph, losses, target.node)
         if frobenius(self.whole.numbers[self._place]) < _LOST and self._sizes.log10_norm < math.log10(_LOST):
@@ -117,7 +115,13 @@ class UnitPaths:
 
     def __repr__(self) -> str:
         some = self.losses if len(self.losses) < 4 else (self.losses[0], "…", self.losses[-1])
-        return f"<UnitPaths {', '.join(some)} to {self.target}: {integer(self.count, exact=60)} paths>"
+        entered = "" if self.entered is None else f" that enter at {self.entered}"
+        return f"<UnitPaths {', '.join(some)} to {self.target}: {integer(self.count, exact=60)} paths{entered}>"
+
+    def entering(self, steps: tuple[int, ...]) -> UnitPaths:
+        """Those that enter the target at these steps, in increasing order; shares refer to their sum."""
+        graph = entering(self.graph, self.target.node, steps.__contains__)
+        return UnitPaths(graph, self.losses, self.target, Entered(steps, self.total))
 
     @cached_property
     def total(self) -> Total:

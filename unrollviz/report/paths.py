@@ -255,15 +255,15 @@ def sum_lines(run: Run, paths: PathSet) -> list[str]:
     if not paths.listable:
         return [
             f"reverse sweep: norm {norm}; past {paths_allowed(PATH_LIMIT):,} paths the terms are not summed one by "
-            f"one: take them together with unrollviz flow --param {paths.target} --by lag, or ask for the heaviest "
-            "with --top 12"
+            f"one: take them together with unrollviz flow --param {paths.target} --by "
+            f"{'lag' if paths.entered is None else 'entry'}, or ask for the heaviest with --top 12"
         ]
     if paths.total.norm == 0 < paths.total.size:
         return [
             f"sum of all terms   norm {norm}: too small for float64 to add them up and compare (cancellation κ = "
             f"{number(paths.cancellation)})"
         ]
-    graph = run.graph if paths.entered is None else entering(run.graph, paths.target, paths.entered.steps)
+    graph = run.graph if paths.entered is None else entering(run.graph, paths.target, paths.entered.steps.__contains__)
     reverse = gradient(graph, paths.losses, paths.target)
     total, scale = paths.sum(), paths.norm_sum
     difference = float(np.abs(total - reverse).max()) / scale if scale > 0 else 0.0

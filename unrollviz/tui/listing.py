@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -12,7 +13,6 @@ import numpy as np
 from unrollviz.arrays import Array, Labels
 from unrollviz.draw.text import integer
 from unrollviz.errors import UnrollvizError
-from unrollviz.graph import Graph
 from unrollviz.jacobians import frobenius
 from unrollviz.paths.path import Heaviest, Path
 from unrollviz.paths.pathset import PATH_LIMIT, PathSet, PathTable
@@ -20,7 +20,7 @@ from unrollviz.paths.prefixes import PrefixTree
 from unrollviz.tui.filters import Filter, visiting
 from unrollviz.tui.scene import Proof
 from unrollviz.tui.work import Pulse
-from unrollviz.way import Edge, entry_step
+from unrollviz.way import entering
 
 ORDERS: dict[str, str] = {
     "place": "in their order",
@@ -113,17 +113,8 @@ def _narrowed(whole: PathSet, chosen: Filter) -> PathSet:
     graph, target = whole.graph, whole.target
     losses = [name for name in whole.losses if chosen.keeps("t", graph.nodes[name]["time"])]
     if chosen.has("k"):
-        graph = _entered(graph, target, chosen)
+        graph = entering(graph, target, partial(chosen.keeps, "k"))
     return PathSet(graph, losses, target, whole.total)
-
-
-def _entered(graph: Graph, target: str, chosen: Filter) -> Graph:
-    """The graph without the edges by which paths enter the target at a step that is filtered out."""
-    left: Graph = graph.copy()
-    for _, head, key, jacobian in list(graph.out_edges(target, keys=True, data="jacobian")):
-        if not chosen.keeps("k", entry_step(graph, Edge(head, target, key, jacobian))):
-            left.remove_edge(target, head, key)
-    return left
 
 
 def _heaviest(paths: PathSet, chosen: Filter, wanted: Wanted, pulse: Pulse) -> Listing:
