@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from math import log10
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,9 +19,11 @@ from unrollviz.gradient import gradient
 from unrollviz.jacobians import frobenius
 from unrollviz.names import clean, derivative, typeset
 from unrollviz.paths.pathset import PATH_LIMIT, Heaviest, Path, PathSet
-from unrollviz.paths.units import UnitPaths
 from unrollviz.report.figures import Json, exact, of_losses
 from unrollviz.way import entering
+
+if TYPE_CHECKING:
+    from unrollviz.paths.units import UnitPaths
 
 
 def paths_json(paths: PathSet, listed: Iterable[Path], terms: bool) -> Json:
@@ -55,7 +58,7 @@ def entered_json(paths: PathSet | UnitPaths) -> Json:
     """Where only some paths are asked for: at which steps they enter, and their sum's share of that of all paths."""
     if paths.entered is None:
         return {}
-    return {"entered_at": sorted(paths.entered.steps), "share_of_all": exact(paths.entered.share(paths.total))}
+    return {"entered_at": list(paths.entered.steps), "share_of_all": exact(paths.entered.share(paths.total))}
 
 
 def entered_lines(paths: PathSet | UnitPaths) -> list[str]:
