@@ -26,6 +26,10 @@ from unrollviz.jacobians import (
 from unrollviz.ops import OPS
 
 
+def least(jacobian: Jacobian) -> float:
+    return jacobian.least(lambda question, values: question(values))
+
+
 def softmax_jacobian(z: np.ndarray) -> Jacobian:
     (jacobian,) = OPS["softmax"].jacobians(OPS["softmax"].forward(z), z)
     return jacobian
@@ -348,10 +352,7 @@ def test_a_weight_and_the_slopes_behind_it_are_put_together():
 
 
 def test_the_least_factor_of_several_edges_is_that_of_their_products():
-    def least(jacobian):
-        return jacobian.least(least_above_0)
-
-    slope, small = Diagonal(np.array([[0.5, -1e-9, 0.0]])), Diagonal(np.full((1, 3), 1e-12))
+    slope, small = Diagonal(np.array([[0.5, -1e-9, 0.25]])), Diagonal(np.full((1, 3), 1e-12))
     weight = Dense(np.diag([1.0, -1e-5, 0.0]), 1)
     assert least(slope) == 1e-9 and least(Identity((1, 3))) == 1
     assert least(weight) == pytest.approx(CANCELLED * 1e-5)
@@ -362,4 +363,34 @@ def test_the_least_factor_of_several_edges_is_that_of_their_products():
     assert least(Gradient(np.array([[0.0, 1e-30]]))) == 1e-30
     assert least(softmax_jacobian(np.array([[0.0, 100.0]]))) == pytest.approx(np.exp(-100))
     assert least(InChart(small, None, None)) == 1e-12
-    assert least(Diagonal(np.zeros((1, 3)))) == 1
+
+
+@pytest.mark.parametrize("slopes", [[0.5, 0.0, -1e-3], [0.0, 0.0, 0.0]])
+def test_a_unit_of_slope_zero_may_have_had_all_but_a_little_of_a_row(slopes):
+    assert least(Diagonal(np.array([slopes]))) == CANCELLED * min(
+        [abs(slope) for slope in slopes if slope], default=1.0
+    )
+
+
+@given(st.integers(1, 6), st.integers(0, 2**32 - 1), st.integers(-100, 100))
+def test_a_square_weight_shrinks_no_row_by_more_than_its_least_says(units, seed, power):
+    rng = np.random.default_rng(seed)
+    weight = rng.normal(size=(units, units)) * 2.0**power
+    stretch = np.linalg.svd(weight, compute_uv=False)[-1]
+    assert least(Dense(weight, 1)) <= stretch * (1 + 1e-6)
+    if stretch > 1e-6 * frobenius(weight):
+        assert least(Dense(weight, 1)) >= stretch / np.sqrt(units) * (1 - 1e-6)
+
+
+@pytest.mark.parametrize(
+    "weight",
+    [
+        np.ones((3, 3)),  # singular
+        np.diag([1.0, 1e-12]),  # so nearly that rounding might decide
+        np.random.default_rng(0).normal(size=(2, 3)),
+        np.random.default_rng(0).normal(size=(700, 700)),
+        np.array([[1e200, 1.0], [1e-200, 1.0]]),
+    ],
+)
+def test_of_other_weights_the_smallest_entry_is_a_guess(weight):
+    assert least(Dense(weight, 1)) == CANCELLED * least_above_0(weight)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from unrollviz.arrays import Array, Shape
-from unrollviz.jacobians import Jacobian, frobenius, record
+from unrollviz.jacobians import Asked, Jacobian, frobenius, record
 
 
 @record
@@ -45,8 +45,8 @@ class InChart(Jacobian):
     def jvp(self, tangents: Array) -> Array:
         return self.jacobian.jvp(tangents)
 
-    def least(self, smallest: Callable[[Array], float]) -> float:
-        return self.jacobian.least(smallest)
+    def least(self, asked: Asked) -> float:
+        return self.jacobian.least(asked)
 
     def matrix(self) -> Array:
         blocks = self.jacobian.matrix()

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 
 from unrollviz.arrays import Array, Shape, room
-from unrollviz.jacobians import Dense, Diagonal, Identity, Jacobian, frobenius, record
+from unrollviz.jacobians import (
+    Asked,
+    Dense,
+    Diagonal,
+    Identity,
+    Jacobian,
+    frobenius,
+    least_slope,
+    least_stretch,
+    record,
+)
 
 
 def scaled(jacobian: Jacobian, factors: Array) -> Jacobian:
@@ -58,10 +68,10 @@ class Composite(Jacobian):
     def per_instance(self) -> bool:  # type: ignore[override]
         return self.edges[-1][2].per_instance
 
-    def least(self, smallest: Callable[[Array], float]) -> float:
+    def least(self, asked: Asked) -> float:
         at = {self.head: 1.0}
         for head, tail, jacobian in self.edges:  # what comes on several paths is as large as the largest of it
-            at[tail] = max(at.get(tail, 0.0), at[head] * jacobian.least(smallest))
+            at[tail] = max(at.get(tail, 0.0), at[head] * jacobian.least(asked))
         return at[self.tail]
 
     @property
@@ -188,8 +198,8 @@ class Sloped(Jacobian):
     def in_shape(self) -> Shape:  # type: ignore[override]
         return self.slope.shape
 
-    def least(self, smallest: Callable[[Array], float]) -> float:
-        return Dense(self.weight, len(self.slope)).least(smallest) * smallest(self.slope)
+    def least(self, asked: Asked) -> float:
+        return asked(least_stretch, self.weight) * asked(least_slope, self.slope)
 
     def vjp(self, cotangents: Array) -> Array:
         if len(cotangents) == 1:

@@ -11,14 +11,16 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar, dataclass_transform
+from typing import TypeAlias, TypeVar, dataclass_transform
 
 import numpy as np
 
-from unrollviz.arrays import Array, Shape, room
+from unrollviz.arrays import Array, Shape, arithmetic, room
 from unrollviz.products import product
 
 T = TypeVar("T")
+Asked: TypeAlias = Callable[[Callable[[Array], float], Array], float]
+"""(what one wants to know of an array, the array) -> that, found out once where many edges hold the same array."""
 
 
 @dataclass_transform(frozen_default=True)
@@ -88,10 +90,8 @@ class Jacobian(ABC):
         spread = self.spread
         return frobenius(self.scaled_norms(scale) if spread is None else norms(scale) * spread)
 
-    def least(self, smallest: Callable[[Array], float]) -> float:
-        """The smallest factor by which a row that does not become 0 can be expected to shrink; 1 where it does not.
-
-        `smallest`: what `least_above_0` says of an array; asked once where many edges hold the same one."""
+    def least(self, asked: Asked) -> float:
+        """The smallest factor by which a row that does not become 0 can be expected to shrink; 1 where it does not."""
         return 1.0
 
     @property
@@ -148,7 +148,35 @@ def least_above_0(values: Array) -> float:
 
 
 CANCELLED = 2.0**-32
-"""What may be left of a row where entries of a weight cancel, step after step; rounding leaves some 2^-53."""
+"""What may be left of a row where its entries cancel, or where a unit of slope 0 has had all the others, step after
+step; rounding leaves some 2^-53."""
+
+
+def least_slope(values: Array) -> float:
+    """What is left of a row that is multiplied by slopes, unit by unit, unless it becomes 0."""
+    least = least_above_0(values)
+    return least if values.all() else CANCELLED * least
+
+
+def least_stretch(weight: Array) -> float:
+    """What is left of a row that is multiplied by a weight, unless it becomes 0.
+
+    It is no less than σ_min of a square weight, and 1 / ‖W⁻¹‖_F no more than that (Golub & Van Loan, Matrix
+    Computations, 2.3.2 and 2.6.2). Where rounding decides on W⁻¹, or to invert would take longer than a sweep, it is
+    guessed from the smallest entry."""
+    guess = CANCELLED * least_above_0(weight)
+    if weight.shape[0] != weight.shape[1] or len(weight) > _INVERTED:
+        return guess
+    try:
+        with arithmetic():
+            stretch = 1.0 / frobenius(np.asarray(np.linalg.inv(weight), dtype=np.float64))
+    except np.linalg.LinAlgError:
+        return guess
+    return max(guess, stretch) if stretch > CANCELLED * frobenius(weight) else guess
+
+
+_INVERTED = 512
+"""Units of a weight that is inverted, at most: 20 ms."""
 
 
 def norms(rows: Array, out: Array | None = None) -> Array:
@@ -232,8 +260,8 @@ class Diagonal(Jacobian):
 
     in_shape = out_shape
 
-    def least(self, smallest: Callable[[Array], float]) -> float:
-        return smallest(self.slope)
+    def least(self, asked: Asked) -> float:
+        return asked(least_slope, self.slope)
 
     def vjp(self, cotangents: Array) -> Array:
         if len(cotangents) == 1:
@@ -282,8 +310,8 @@ class Dense(Jacobian):
         m, n = self.weight.shape
         product(cotangents.reshape(-1, m), self.weight, out.reshape(-1, n))
 
-    def least(self, smallest: Callable[[Array], float]) -> float:
-        return CANCELLED * smallest(self.weight)
+    def least(self, asked: Asked) -> float:
+        return asked(least_stretch, self.weight)
 
     def jvp(self, tangents: Array) -> Array:
         flat = tangents.reshape(-1, self.weight.shape[1]) @ self.weight.T
@@ -386,7 +414,7 @@ class Softmax(Jacobian):
 
     in_shape = out_shape
 
-    def least(self, smallest: Callable[[Array], float]) -> float:
+    def least(self, asked: Asked) -> float:
         return least_above_0(self.complement)
 
     def vjp(self, cotangents: Array) -> Array:
@@ -423,8 +451,8 @@ class Gradient(Jacobian):
     def in_shape(self) -> Shape:  # type: ignore[override]
         return self.row.shape
 
-    def least(self, smallest: Callable[[Array], float]) -> float:
-        return smallest(self.row)
+    def least(self, asked: Asked) -> float:
+        return asked(least_above_0, self.row)
 
     def vjp(self, cotangents: Array) -> Array:
         return cotangents[:, None, None] * self.row

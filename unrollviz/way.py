@@ -18,7 +18,7 @@ from unrollviz.arrays import Array, arithmetic, beat, many_objects
 from unrollviz.charts import LeaveChart
 from unrollviz.composite import Composite, behind_first, common_slope, lean
 from unrollviz.graph import Graph
-from unrollviz.jacobians import Jacobian, least_above_0, record
+from unrollviz.jacobians import Jacobian, record
 
 T = TypeVar("T")
 
@@ -268,18 +268,18 @@ _SCALED: WeakKeyDictionary[Graph, frozenset[str]] = WeakKeyDictionary()
 def _where_small(heads: Mapping[str, Sequence[tuple[str, Jacobian]]]) -> Iterator[str]:
     """Those of some heads, in reverse topological order, where rows are scaled, so that none shrinks by more than BITS,
     or by more than one edge does, in between; given each head's tails and the edges to them."""
-    known: dict[int, float] = {}  # all steps have the same weights, all edges that begin at a node the same slope
+    known: dict[tuple[object, int], float] = {}  # all steps have the same weights, all edges of a node the same slope
 
-    def smallest(values: Array) -> float:
-        if id(values) not in known:
-            known[id(values)] = least_above_0(values)
-        return known[id(values)]
+    def asked(question: Callable[[Array], float], values: Array) -> float:
+        if (question, id(values)) not in known:
+            known[question, id(values)] = question(values)
+        return known[question, id(values)]
 
     shrunk: dict[str, float] = {}  # in powers of two, at the worst, since rows have been scaled last
     due: set[str] = set()
     for head, edges in heads.items():
         here = shrunk.pop(head, 0.0)
-        leasts = [jacobian.least(smallest) for _, jacobian in edges]
+        leasts = [jacobian.least(asked) for _, jacobian in edges]
         bits = [-math.log2(least) if least > 0 else math.inf for least in leasts]
         if here > 0 and (head in due or here + max(bits) > BITS):
             yield head
