@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex, TypeAlias, Unpack, overload
@@ -120,13 +121,17 @@ class Run(unrolling.Unrolled):
             self._ways[key] = Way.to(self.level(detail, target), [target]).lean()
         return self._ways[key]
 
+    @cached_property
+    def _losses(self) -> tuple[str, ...]:
+        return tuple(names_of(self.graph, "loss"))
+
     def loss_names(self, losses: Losses = None) -> list[str]:
         """`losses` as a list of valid names, of a text such as `L3+L4` too; all of them where None or `L`, their sum.
 
         Raises UnknownName, with the nearest loss."""
-        known = names_of(self.graph, "loss")
+        known = self._losses
         if losses is None or losses == "L":
-            return known
+            return list(known)
         chosen = losses.replace(" ", "").split("+") if isinstance(losses, str) else list(losses)
         valid = set(known)
         for name in chosen:

@@ -22,22 +22,22 @@ class Buffer:
         rows: (most, *shape)
     """
 
-    __slots__ = ("_few", "_high", "_memory", "rows")
+    __slots__ = ("_few", "_free", "_high", "rows")
 
     def __init__(self, most: int, shape: Shape, dtype: npt.DTypeLike = float) -> None:
         instances = math.prod(shape[:-1])  # each is a row of the matrix that is multiplied
         self._few = max(1, min(most // 2, AT_ONCE // max(1, instances))) if shape else 0
-        self._memory = room((most + self._few, *shape), dtype, most + self._few)
+        memory = room((most + self._few, *shape), dtype, most + self._few)
+        self.rows: Labels = memory[:most]
+        self._free = memory[self._few :]
         self._high = False  # whether rows lie at the upper end of the memory
-        self.rows: Labels = self._memory[:most]
 
     def pull(self, jacobian: Jacobian, first: int, stop: int) -> None:
         """Take some of the rows through an edge, x having y's shape; the others are lost."""
-        few, before = self._few, self.rows
-        after = self._memory[: len(before)] if self._high else self._memory[few:]
+        few, before, after = self._few, self.rows, self._free
         jacobian = jacobian.for_rows(stop - first)
         starts = range(first, stop, few)
         for start in starts if self._high else reversed(starts):
             some = slice(start, min(start + few, stop))
             jacobian.vjp_into(before[some], after[some])
-        self.rows, self._high = after, not self._high
+        self.rows, self._free, self._high = after, before, not self._high

@@ -20,7 +20,7 @@ class Carrier:
         seed: what every path begins with, (1,).
         pull: (Jacobian of an edge, rows before it) -> rows behind it, which may be the same memory.
         pull_into: the same, written to the memory given last.
-        pull_along: the same for the rows of a buffer, from one up to another, which stay in the buffer.
+        pull_along: (buffer, Jacobian, first, stop) the same for some of the rows of a buffer, which stay there.
         buffer: (Jacobian, rows) -> a buffer for so many rows behind an edge.
         shrinks: it may underflow.
         one: the 1 of what paths are counted in beside, if they are.
@@ -29,7 +29,7 @@ class Carrier:
     seed: Array | Labels
     pull: Callable[[Jacobian, Labels], Labels]
     pull_into: Callable[[Jacobian, Labels, Labels], None]
-    pull_along: Callable[[Jacobian, Buffer, int, int], None]
+    pull_along: Callable[[Buffer, Jacobian, int, int], None]
     buffer: Callable[[Jacobian, int], Buffer]
     shrinks: bool = False
     one: Labels | None = None
@@ -43,7 +43,7 @@ def _counting(dtype: type) -> Carrier:
         np.ones(1, dtype=dtype),
         lambda jacobian, rows: rows,
         copy,
-        lambda jacobian, buffer, first, stop: None,
+        lambda buffer, jacobian, first, stop: None,
         lambda jacobian, rows: Buffer(rows, (), dtype),
     )
 
@@ -52,7 +52,7 @@ COTANGENTS = Carrier(
     np.ones(1),
     lambda jacobian, rows: jacobian.vjp(rows),
     lambda jacobian, rows, out: jacobian.vjp_into(rows, out),
-    lambda jacobian, buffer, first, stop: buffer.pull(jacobian, first, stop),
+    Buffer.pull,
     lambda jacobian, rows: Buffer(rows, jacobian.in_shape),
     shrinks=True,
 )

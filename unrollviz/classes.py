@@ -112,7 +112,7 @@ class Meeting:
         that was possible. Nobody may need them where they are."""
         if self._buffer is None or jacobian.in_shape != jacobian.out_shape:
             return False
-        carrier.pull_along(jacobian, self._buffer, *self.span)
+        carrier.pull_along(self._buffer, jacobian, *self.span)
         self.span = span
         return True
 

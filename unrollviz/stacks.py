@@ -71,18 +71,20 @@ def weights(mantissas: Array, exponents: Exponents | None) -> tuple[Array, Array
     return times_power(mantissas, exponents), logs if exponents is None else logs + exponents * math.log10(2.0)
 
 
-def scale_by_strides(blocks: Sequence[Array], exponents: Exponents, powers: Sequence[int]) -> None:
-    """Multiply blocks of numbers, (…, R) each, by 2^(exponents + the power of each), where they lie. The first are
-    norms, and none of the others is much larger than the largest norm.
+def scale_by_strides(
+    blocks: Sequence[Array], exponents: Exponents, powers: Sequence[int], outs: Sequence[Array]
+) -> None:
+    """Blocks of numbers, (…, R) each, times 2^(exponents + the power of each), written to `outs`, which may be the
+    blocks. The first are norms, and none of the others is much larger than the largest norm.
 
     Takes less time than `times_power` where the power is 0 and the exponents, (R,), are what `rescaled` gives."""
     small = exponents.max(initial=0) <= 0 and blocks[0].max(initial=0.0) < _LARGE
     factors = _FACTORS.take(-exponents >> _SHIFT, mode="clip") if small else None
-    for block, power in zip(blocks, powers, strict=True):
+    for block, power, out in zip(blocks, powers, outs, strict=True):
         if power == 0 and factors is not None:
-            np.multiply(block, factors, out=block)
+            np.multiply(block, factors, out=out)
         else:
-            np.ldexp(block, exponents + power, out=block)
+            np.ldexp(block, exponents + power, out=out)
 
 
 STRIDE = 256

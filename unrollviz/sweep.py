@@ -80,7 +80,8 @@ class Arrival(NamedTuple):
 
     Attributes:
         rows: (R, *shape of edge.head), or (R,) counts; the numbers are rows · 2^exponents.
-        before: (R, columns) the labels but for the step of entry, which `fold` says.
+        before: (R, columns), or with a span (all classes, columns), the labels but for the step of entry, which `fold`
+            says.
         span: which of the `Classes` of the sweep these rows are, where it told paths apart by nothing else.
         powers: (R,) exponents, or with a span (all classes,), or None.
         counts: (R,) numbers of paths, where they are counted beside.
@@ -103,10 +104,10 @@ class Arrival(NamedTuple):
     @property
     def labels(self) -> Labels:
         """(R, columns)"""
-        labels = self.before
+        labels = before = self.before if self.span is None else self.before[slice(*self.span)]
         for index, column in enumerate(self.fold):
             if column.enter is not None:
-                labels = labels.copy() if labels is self.before else labels
+                labels = labels.copy() if labels is before else labels
                 labels[:, index] = column.enter(labels[:, index], self.step)
         return labels
 
@@ -200,8 +201,7 @@ def _walk_by_class(classes: Classes, fold: Sequence[Fold], carrier: Carrier, tra
         held = not transient  # somebody may still need the rows
         for leg in stop.legs:
             if leg.last is not None:
-                labels = classes.labels[slice(*here.span)]
-                yield Arrival(leg.last, leg.step, here.rows, labels, fold, here.powers, here.span)
+                yield Arrival(leg.last, leg.step, here.rows, classes.labels, fold, here.powers, here.span)
             if not leg.onward:
                 continue
             tail, jacobian = leg.edge.tail, leg.edge.jacobian

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import numpy as np
 
@@ -148,44 +148,53 @@ class Ledger:
         another; the others number by number."""
         if not self._arrivals:
             return
-        spans, ranks, _ = zip(*self._arrivals, strict=True)
-        (starts, stops), steps = np.array(spans).T, np.array(ranks)
-        low, high, first, last = int(starts.min()), int(stops.max()), int(starts.max()), int(stops.min())
-        self._scale(slice(low, high))
-        along = np.diff(steps)
-        if (along == 1).all() or (along == -1).all():
+        spans, steps, _ = zip(*self._arrivals, strict=True)
+        starts, stops = zip(*spans, strict=True)
+        low, first, last, high = min(starts), max(starts), min(stops), max(stops)
+        if first < last and self._are_successive(steps):
             self._copy(slice(first, last), steps)
         else:
             last = first
         for side in (slice(low, first), slice(max(last, first), high)):
             if side.start < side.stop:
-                among = np.arange(side.start, side.stop)
-                there = (starts[:, None] <= among) & (among < stops[:, None])
-                rows = (self._grid.rows(side, 0) + steps[:, None])[there]
-                for column, gathered in zip(self._columns, self._gathered, strict=True):
-                    column[rows] = gathered[: len(steps), side][there]
+                self._scatter(side, np.array(spans), np.array(steps))
         self._arrivals.clear()
 
-    def _scale(self, classes: slice) -> None:
-        """Multiply powers of two into what is gathered of some classes: of all arrivals that have the same together."""
+    @staticmethod
+    def _are_successive(steps: Sequence[int]) -> bool:
+        along = 1 if steps[-1] > steps[0] else -1
+        return all(after - step == along for step, after in pairwise(steps))
+
+    def _scale(self, classes: slice, outs: Sequence[Array]) -> None:
+        """What is gathered of some classes, powers of two multiplied into it, written to `outs`, (arrivals, classes)
+        for each column: of all arrivals that have the same powers together."""
         begins = 0
         for _, those in groupby(self._arrivals, key=lambda arrival: id(arrival[2])):
             among = list(those)
             powers, block = among[0][2], slice(begins, begins + len(among))
             begins = block.stop
-            if powers is None and any(self._powers):
+            if powers is None:
                 powers = np.zeros(len(self._grid.classes), dtype=np.int64)
-            if powers is not None:
-                blocks = [gathered[block, classes] for gathered in self._gathered]
-                scale_by_strides(blocks, powers[classes], self._powers)
+            blocks = [gathered[block, classes] for gathered in self._gathered]
+            scale_by_strides(blocks, powers[classes], self._powers, [out[block] for out in outs])
 
-    def _copy(self, classes: slice, steps: Labels) -> None:
+    def _copy(self, classes: slice, steps: Sequence[int]) -> None:
         """Write the figures of classes that are in all arrivals, at steps that follow one another: in a column those of
         a class then lie side by side, apart from those of others."""
-        backwards = -1 if steps[0] > steps[-1] else 1
-        rows = self._grid.rows(classes, int(steps.min()))
-        for column, gathered in zip(self._columns, self._gathered, strict=True):
-            side_by_side = np.ascontiguousarray(gathered[: len(steps), classes][::backwards].T)
-            window = np.dtype((np.void, 8 * len(steps)))  # as one thing each is copied three times as fast
+        side_by_side = [np.empty((classes.stop - classes.start, len(steps))) for _ in self._columns]
+        self._scale(classes, [block.T[:: -1 if steps[0] > steps[-1] else 1] for block in side_by_side])
+        rows = self._grid.rows(classes, min(steps))
+        window = np.dtype((np.void, 8 * len(steps)))  # as one thing each is copied three times as fast
+        for column, block in zip(self._columns, side_by_side, strict=True):
             windows = np.ndarray(len(column) - len(steps) + 1, window, column, strides=column.strides)
-            windows[rows] = side_by_side.view(window)[:, 0]
+            windows[rows] = block.view(window)[:, 0]
+
+    def _scatter(self, classes: slice, spans: Labels, steps: Labels) -> None:
+        """Write the figures of classes of which not all are in all arrivals."""
+        among = np.arange(classes.start, classes.stop)
+        there = (spans[:, :1] <= among) & (among < spans[:, 1:])
+        rows = (self._grid.rows(classes, 0) + steps[:, None])[there]
+        figures = [gathered[: len(steps), classes] for gathered in self._gathered]
+        self._scale(classes, figures)
+        for column, block in zip(self._columns, figures, strict=True):
+            column[rows] = block[there]
