@@ -103,7 +103,6 @@ class Meeting:
         """A path of a class begins here, with its row (1, …)."""
         if self._buffer is not None and self._is_new(index, index + 1):
             self._buffer.rows[index] = row[0]
-            self._note(index, index + 1, None)
         else:
             self._waiting.append((index, row, None))
 

@@ -203,7 +203,9 @@ class Sloped(Jacobian):
 
     def vjp(self, cotangents: Array) -> Array:
         if len(cotangents) == 1:
-            return np.asarray(cotangents[0] @ self.weight * self.slope)[None]
+            pulled = cotangents[0].dot(self.weight)
+            pulled *= self.slope
+            return np.asarray(pulled[None])
         out = room((len(cotangents), *self.slope.shape))
         self.for_rows(len(cotangents)).vjp_into(cotangents, out)
         return out

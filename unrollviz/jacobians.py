@@ -301,7 +301,7 @@ class Dense(Jacobian):
 
     def vjp(self, cotangents: Array) -> Array:
         if len(cotangents) == 1:
-            return np.asarray(cotangents[0] @ self.weight)[None]
+            return np.asarray(cotangents[0].dot(self.weight)[None])  # with `@` it takes 1 µs longer, of 4
         flat = cotangents.reshape(-1, self.weight.shape[0])
         pulled = product(flat, self.weight, room((len(flat), self.weight.shape[1])))
         return pulled.reshape(len(cotangents), *self.in_shape)

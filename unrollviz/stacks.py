@@ -71,28 +71,25 @@ def weights(mantissas: Array, exponents: Exponents | None) -> tuple[Array, Array
     return times_power(mantissas, exponents), logs if exponents is None else logs + exponents * math.log10(2.0)
 
 
-def scale_by_strides(
-    blocks: Sequence[Array], exponents: Exponents, powers: Sequence[int], outs: Sequence[Array]
-) -> None:
-    """Blocks of numbers, (…, R) each, times 2^(exponents + the power of each), written to `outs`, which may be the
-    blocks. The first are norms, and none of the others is much larger than the largest norm.
+def scale_by_strides(figures: Array, exponents: Exponents, power: int, norms: Array, out: Array) -> None:
+    """figures · 2^(exponents + power), (…, R), written to `out`; `norms`, (…, R), are no much smaller.
 
     Takes less time than `times_power` where the power is 0 and the exponents, (R,), are what `rescaled` gives."""
-    small = exponents.max(initial=0) <= 0 and blocks[0].max(initial=0.0) < _LARGE
-    factors = _FACTORS.take(-exponents >> _SHIFT, mode="clip") if small else None
-    for block, power, out in zip(blocks, powers, outs, strict=True):
-        if power == 0 and factors is not None:
-            np.multiply(block, factors, out=out)
-        else:
-            np.ldexp(block, exponents + power, out=out)
+    strides = -exponents >> _SHIFT
+    small = strides.min(initial=0) >= 0 and (strides.max(initial=0) < _LOST or norms.max(initial=0.0) < _LARGE)
+    if power == 0 and small:
+        np.multiply(figures, _FACTORS.take(strides, mode="clip"), out=out)
+    else:
+        np.ldexp(figures, exponents + power, out=out)
 
 
 STRIDE = 256
 """Powers of two are multiples of this, so that rows of much the same size have the same one."""
 
 _SHIFT = STRIDE.bit_length() - 1
-_FACTORS = np.array([*(2.0 ** (-STRIDE * stride) for stride in range(5)), 0.0])
-"""2^(-STRIDE · stride), and the 0 that all beyond these make of what is less than _LARGE."""
+_LOST = 5
+_FACTORS = np.array([*(2.0 ** (-STRIDE * stride) for stride in range(_LOST)), 0.0])
+"""2^(-STRIDE · stride), and the 0 that _LOST strides and more make of what is less than _LARGE."""
 _LARGE = 2.0 ** (STRIDE - 60)
 
 TINY = 2.0**-STRIDE

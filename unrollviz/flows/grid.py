@@ -165,9 +165,9 @@ class Ledger:
         along = 1 if steps[-1] > steps[0] else -1
         return all(after - step == along for step, after in pairwise(steps))
 
-    def _scale(self, classes: slice, outs: Sequence[Array]) -> None:
-        """What is gathered of some classes, powers of two multiplied into it, written to `outs`, (arrivals, classes)
-        for each column: of all arrivals that have the same powers together."""
+    def _scale(self, column: int, classes: slice, out: Array) -> None:
+        """What is gathered of some classes for a column, powers of two multiplied into it, written to `out`, (arrivals,
+        classes): of all arrivals that have the same powers together."""
         begins = 0
         for _, those in groupby(self._arrivals, key=lambda arrival: id(arrival[2])):
             among = list(those)
@@ -175,26 +175,26 @@ class Ledger:
             begins = block.stop
             if powers is None:
                 powers = np.zeros(len(self._grid.classes), dtype=np.int64)
-            blocks = [gathered[block, classes] for gathered in self._gathered]
-            scale_by_strides(blocks, powers[classes], self._powers, [out[block] for out in outs])
+            norms, figures = (self._gathered[index][block, classes] for index in (0, column))
+            scale_by_strides(figures, powers[classes], self._powers[column], norms, out[block])
 
     def _copy(self, classes: slice, steps: Sequence[int]) -> None:
         """Write the figures of classes that are in all arrivals, at steps that follow one another: in a column those of
         a class then lie side by side, apart from those of others."""
-        side_by_side = [np.empty((classes.stop - classes.start, len(steps))) for _ in self._columns]
-        self._scale(classes, [block.T[:: -1 if steps[0] > steps[-1] else 1] for block in side_by_side])
-        rows = self._grid.rows(classes, min(steps))
+        rows, backwards = self._grid.rows(classes, min(steps)), steps[0] > steps[-1]
+        side_by_side = np.empty((len(rows), len(steps)))
         window = np.dtype((np.void, 8 * len(steps)))  # as one thing each is copied three times as fast
-        for column, block in zip(self._columns, side_by_side, strict=True):
+        for index, column in enumerate(self._columns):
+            self._scale(index, classes, side_by_side.T[:: -1 if backwards else 1])
             windows = np.ndarray(len(column) - len(steps) + 1, window, column, strides=column.strides)
-            windows[rows] = block.view(window)[:, 0]
+            windows[rows] = side_by_side.view(window)[:, 0]
 
     def _scatter(self, classes: slice, spans: Labels, steps: Labels) -> None:
         """Write the figures of classes of which not all are in all arrivals."""
         among = np.arange(classes.start, classes.stop)
         there = (spans[:, :1] <= among) & (among < spans[:, 1:])
         rows = (self._grid.rows(classes, 0) + steps[:, None])[there]
-        figures = [gathered[: len(steps), classes] for gathered in self._gathered]
-        self._scale(classes, figures)
-        for column, block in zip(self._columns, figures, strict=True):
-            column[rows] = block[there]
+        figures = np.empty(there.shape)
+        for index, column in enumerate(self._columns):
+            self._scale(index, classes, figures)
+            column[rows] = figures[there]
