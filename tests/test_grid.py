@@ -31,7 +31,9 @@ def unrolled(network: dict, steps: int, instances: int = 1) -> uz.Run:
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
-@pytest.mark.parametrize("steps", [1, 2, Ledger.MOST, 2 * Ledger.MOST + 5])
+@pytest.mark.parametrize(
+    "steps", [1, 2, Ledger.FEWEST, 2 * Ledger.FEWEST + 5, pytest.param(2 * Ledger.MOST + 5, marks=pytest.mark.thorough)]
+)
 def test_a_grid_gives_the_figures_that_counting_first_gives(network, steps):
     run, found = unrolled(network, steps, instances=2), 0
     for param in run.network.params:

@@ -398,7 +398,9 @@ def test_lines_are_the_same_worked_out_column_by_column(make: Callable[[], uz.Ru
 # ---- sizes and the mouse -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [(40, 15), (80, 24), (160, 50), (1, 1), (300, 100)])
+@pytest.mark.parametrize(
+    "size", [(40, 15), (80, 24), (1, 1), (300, 100), pytest.param((160, 50), marks=pytest.mark.thorough)]
+)
 @pytest.mark.parametrize("steps", [1, 30])
 def test_any_size_and_any_length(size: tuple[int, int], steps: int) -> None:
     async def script(app: DebugApp, pilot: Pilot[None]) -> None:
