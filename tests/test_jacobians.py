@@ -352,24 +352,17 @@ def test_a_weight_and_the_slopes_behind_it_are_put_together():
 
 
 def test_the_least_factor_of_several_edges_is_that_of_their_products():
-    slope, small = Diagonal(np.array([[0.5, -1e-9, 0.25]])), Diagonal(np.full((1, 3), 1e-12))
+    slope, small = Diagonal(np.array([[0.5, -1e-9, 0.0]])), Diagonal(np.full((1, 3), 1e-12))
     weight = Dense(np.diag([1.0, -1e-5, 0.0]), 1)
     assert least(slope) == 1e-9 and least(Identity((1, 3))) == 1
     assert least(weight) == pytest.approx(CANCELLED * 1e-5)
     assert least(chained("y", [slope, weight, small], "x")) == pytest.approx(CANCELLED * 1e-26)
     assert least(Sloped(weight.weight, slope.slope)) == pytest.approx(CANCELLED * 1e-14)
     one_is_smaller = Composite("y", "x", (("y", "v", slope), ("y", "x", small), ("v", "x", slope)))
-    assert least(one_is_smaller) == 1e-12
+    assert least(one_is_smaller) == CANCELLED * 1e-12
     assert least(Gradient(np.array([[0.0, 1e-30]]))) == 1e-30
     assert least(softmax_jacobian(np.array([[0.0, 100.0]]))) == pytest.approx(np.exp(-100))
     assert least(InChart(small, None, None)) == 1e-12
-
-
-@pytest.mark.parametrize("slopes", [[0.5, 0.0, -1e-3], [0.0, 0.0, 0.0]])
-def test_a_unit_of_slope_zero_may_have_had_all_but_a_little_of_a_row(slopes):
-    assert least(Diagonal(np.array([slopes]))) == CANCELLED * min(
-        [abs(slope) for slope in slopes if slope], default=1.0
-    )
 
 
 @given(st.integers(1, 6), st.integers(0, 2**32 - 1), st.integers(-100, 100))

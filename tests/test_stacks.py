@@ -330,7 +330,61 @@ def many_layers_of_moderate_slopes():
     return uz.unroll(net, inputs, np.zeros(24, dtype=int), readout="last"), "l1.W"
 
 
-@pytest.mark.parametrize("make", [moderate_slopes_then_a_steep_one, many_layers_of_moderate_slopes])
+def units_that_die_in_turn():
+    """A row lies in the unit that dies, all but 1e-20, step after step; both singular values of W are 1."""
+    net = uz.Network(
+        "elman", {"U": np.eye(2), "W": [[1, 1e-20], [-1e-20, 1]], "b": [0, 0], "V": [[1, 1]], "c": [0]}, "relu"
+    )
+    inputs = np.array([[1.0, -10.0], [-10.0, 1.0]] * 100)
+    return uz.unroll(net, inputs, np.zeros((200, 1)), loss="squared_error", readout="last"), "W"
+
+
+def a_unit_that_dies_far_back():
+    net = uz.Network(
+        "elman", {"U": np.eye(2), "W": np.diag([1, 2.0**-10]), "b": [0, 0], "V": [[1, 1]], "c": [0]}, "relu"
+    )
+    inputs = np.ones((200, 2))
+    inputs[104] = [-1e6, 1.0]
+    return uz.unroll(net, inputs, np.zeros((200, 1)), loss="squared_error", readout="last"), "W"
+
+
+def two_paths_through_a_gru_that_cancel():
+    """That by way of n and that by way of r, all but a thousandth, at every step."""
+    n, (weight, bias) = 0.3, (1.0, 0.2)
+    reset = -weight / (0.5 * (weight * n + bias)) * (1 + 1e-3)
+    sizes = {
+        **{"W_r": reset, "W_z": 0.1, "W_n": weight, "U_r": 1.0, "U_z": 1.0, "U_n": 1.0, "V": 1.0},
+        **{"b_r": -reset * n, "b_z": -8.0, "b_n": np.arctanh(n) - 0.5 * (weight * n + bias), "b_hn": bias, "c": 0.0},
+    }
+    params = {name: np.full((1, 1) if name[0] in "UWV" else (1,), size) for name, size in sizes.items()}
+    zeros, options = np.zeros((300, 1)), {"loss": "squared_error", "readout": "last"}
+    return uz.unroll(uz.Network("gru", params), zeros, zeros, initial={"h0": np.full((1, 1), n)}, **options), "W_n"
+
+
+def the_way_past_a_gru_and_through_it_that_cancel():
+    """z h and (1 - z) n, all but a thousandth, at every step."""
+    n, reset = 0.3, 1 / (1 + math.exp(-1.0))
+    weight = -(1 + 1e-3) / (1 - n * n) / reset
+    sizes = {
+        **{"W_r": 0.0, "W_z": 0.0, "W_n": weight, "U_r": 1.0, "U_z": 1.0, "U_n": 1.0, "V": 1.0},
+        **{"b_r": 1.0, "b_z": 0.0, "b_n": np.arctanh(n) - reset * weight * n, "b_hn": 0.0, "c": 0.0},
+    }
+    params = {name: np.full((1, 1) if name[0] in "UWV" else (1,), size) for name, size in sizes.items()}
+    zeros, options = np.zeros((300, 1)), {"loss": "squared_error", "readout": "last"}
+    return uz.unroll(uz.Network("gru", params), zeros, zeros, initial={"h0": np.full((1, 1), n)}, **options), "W_n"
+
+
+SLIGHT = [
+    moderate_slopes_then_a_steep_one,
+    many_layers_of_moderate_slopes,
+    units_that_die_in_turn,
+    a_unit_that_dies_far_back,
+    two_paths_through_a_gru_that_cancel,
+    the_way_past_a_gru_and_through_it_that_cancel,
+]
+
+
+@pytest.mark.parametrize("make", SLIGHT)
 def test_no_row_is_lost_between_two_scalings(make, monkeypatch):
     """Against rows that are scaled at every node."""
     run, weight = make()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from unrollviz.arrays import Array, Shape, room
 from unrollviz.jacobians import (
+    CANCELLED,
     Asked,
     Dense,
     Diagonal,
@@ -69,9 +71,11 @@ class Composite(Jacobian):
         return self.edges[-1][2].per_instance
 
     def least(self, asked: Asked) -> float:
+        ends = Counter(tail for _, tail, _ in self.edges)
         at = {self.head: 1.0}
-        for head, tail, jacobian in self.edges:  # what comes on several paths is as large as the largest of it
-            at[tail] = max(at.get(tail, 0.0), at[head] * jacobian.least(asked))
+        for head, tail, jacobian in self.edges:  # what comes on several paths is as large as the largest, or cancels
+            met = CANCELLED if ends[tail] > 1 else 1.0
+            at[tail] = max(at.get(tail, 0.0), at[head] * jacobian.least(asked) * met)
         return at[self.tail]
 
     @property

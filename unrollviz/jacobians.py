@@ -148,14 +148,18 @@ def least_above_0(values: Array) -> float:
 
 
 CANCELLED = 2.0**-32
-"""What may be left of a row where its entries cancel, or where a unit of slope 0 has had all the others, step after
-step; rounding leaves some 2^-53."""
+"""What may be left of a row where its entries cancel, or where paths that meet do, step after step; rounding leaves
+some 2^-53."""
 
 
 def least_slope(values: Array) -> float:
-    """What is left of a row that is multiplied by slopes, unit by unit, unless it becomes 0."""
-    least = least_above_0(values)
-    return least if values.all() else CANCELLED * least
+    """What is left of a row that is multiplied by slopes unit by unit, but for what is multiplied by 0."""
+    return least_above_0(values)
+
+
+def least_entry(weight: Array) -> float:
+    """What can be expected to be left of a row that is multiplied by a weight, whichever of its units are 0."""
+    return CANCELLED * least_above_0(weight)
 
 
 def least_stretch(weight: Array) -> float:
@@ -163,16 +167,16 @@ def least_stretch(weight: Array) -> float:
 
     It is no less than σ_min of a square weight, and 1 / ‖W⁻¹‖_F no more than that (Golub & Van Loan, Matrix
     Computations, 2.3.2 and 2.6.2). Where rounding decides on W⁻¹, or to invert would take longer than a sweep, it is
-    guessed from the smallest entry."""
-    guess = CANCELLED * least_above_0(weight)
-    if weight.shape[0] != weight.shape[1] or len(weight) > _INVERTED:
-        return guess
-    try:
-        with arithmetic():
-            stretch = 1.0 / frobenius(np.asarray(np.linalg.inv(weight), dtype=np.float64))
-    except np.linalg.LinAlgError:
-        return guess
-    return max(guess, stretch) if stretch > CANCELLED * frobenius(weight) else guess
+    `least_entry`."""
+    if weight.shape[0] == weight.shape[1] <= _INVERTED:
+        try:
+            with arithmetic():
+                inverse = frobenius(np.asarray(np.linalg.inv(weight), dtype=np.float64))
+        except np.linalg.LinAlgError:
+            return least_entry(weight)
+        if inverse * frobenius(weight) < 1.0 / CANCELLED:
+            return 1.0 / inverse
+    return least_entry(weight)
 
 
 _INVERTED = 512

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,7 +19,7 @@ from unrollviz.arrays import Array, arithmetic, beat, many_objects
 from unrollviz.charts import LeaveChart
 from unrollviz.composite import Composite, behind_first, common_slope, lean
 from unrollviz.graph import Graph
-from unrollviz.jacobians import Jacobian, record
+from unrollviz.jacobians import CANCELLED, Jacobian, least_entry, least_slope, least_stretch, record
 
 T = TypeVar("T")
 
@@ -268,19 +269,17 @@ _SCALED: WeakKeyDictionary[Graph, frozenset[str]] = WeakKeyDictionary()
 def _where_small(heads: Mapping[str, Sequence[tuple[str, Jacobian]]]) -> Iterator[str]:
     """Those of some heads, in reverse topological order, where rows are scaled, so that none shrinks by more than BITS,
     or by more than one edge does, in between; given each head's tails and the edges to them."""
-    known: dict[tuple[object, int], float] = {}  # all steps have the same weights, all edges of a node the same slope
-
-    def asked(question: Callable[[Array], float], values: Array) -> float:
-        if (question, id(values)) not in known:
-            known[question, id(values)] = question(values)
-        return known[question, id(values)]
-
     shrunk: dict[str, float] = {}  # in powers of two, at the worst, since rows have been scaled last
     due: set[str] = set()
+    ends: Counter[str] = Counter()  # how many edges rows come by, and by how many of them those of one loss may meet
+    shared: Counter[str] = Counter()
+    leasts = _leasts(heads)
     for head, edges in heads.items():
         here = shrunk.pop(head, 0.0)
-        leasts = [jacobian.least(asked) for _, jacobian in edges]
-        bits = [-math.log2(least) if least > 0 else math.inf for least in leasts]
+        alone = ends[head] <= 1 and sum(tail in heads for tail, _ in edges) <= 1
+        if shared[head] > 1:
+            here -= math.log2(CANCELLED)
+        bits = [-math.log2(least) if least > 0 else math.inf for least in leasts[head]]
         if here > 0 and (head in due or here + max(bits) > BITS):
             yield head
             here = 0.0
@@ -289,3 +288,27 @@ def _where_small(heads: Mapping[str, Sequence[tuple[str, Jacobian]]]) -> Iterato
         for (tail, _), more in zip(edges, bits, strict=True):
             if tail in heads:
                 shrunk[tail] = max(shrunk.get(tail, 0.0), here + more)
+                ends[tail] += 1
+                shared[tail] += not alone or shared[head] > 0
+
+
+def _leasts(heads: Mapping[str, Sequence[tuple[str, Jacobian]]]) -> dict[str, list[float]]:
+    """What each edge from a head leaves of a row at least. Where some unit has slope 0, a row may have lain there all
+    but a little, and singular values say nothing of the rest of it."""
+    known: dict[tuple[object, int], float] = {}  # all steps have the same weights, all edges of a node the same slope
+    some_are_0 = False
+
+    def asked(question: Callable[[Array], float], values: Array) -> float:
+        nonlocal some_are_0
+        if some_are_0 and question is least_stretch:
+            question = least_entry
+        if (question, id(values)) not in known:
+            known[question, id(values)] = question(values)
+            some_are_0 = some_are_0 or (question is least_slope and not values.all())
+        return known[question, id(values)]
+
+    def all_of_them() -> dict[str, list[float]]:
+        return {head: [jacobian.least(asked) for _, jacobian in edges] for head, edges in heads.items()}
+
+    found = all_of_them()
+    return all_of_them() if some_are_0 else found
