@@ -271,8 +271,8 @@ def _where_small(heads: Mapping[str, Sequence[tuple[str, Jacobian]]]) -> Iterato
     or by more than one edge does, in between; given each head's tails and the edges to them."""
     shrunk: dict[str, float] = {}  # in powers of two, at the worst, since rows have been scaled last
     due: set[str] = set()
-    ends: Counter[str] = Counter()  # how many edges rows come by, and by how many of them those of one loss may meet
-    shared: Counter[str] = Counter()
+    ends: Counter[str] = Counter()  # edges by which rows come to a node
+    shared: Counter[str] = Counter()  # those that are not the only way of one loss: what comes by two may cancel
     leasts = _leasts(heads)
     for head, edges in heads.items():
         here = shrunk.pop(head, 0.0)
